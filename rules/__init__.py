@@ -1,0 +1,1 @@
+"""The rulebook and its vocabulary; pure functions from evidence to judgement."""

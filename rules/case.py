@@ -1,0 +1,84 @@
+"""One run before the judge: its evidence beside the rulebook that it ran under."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+from oildrop.rules.evidence import Evidence, EvaluationTable
+from oildrop.rules.formulas.quality import excess_loss
+from oildrop.rules.rulebook import Benchmark, Rulebook, Tier
+from oildrop.rules.timeline import EvaluationMark, Timeline, timeline_of
+
+
+@dataclass(frozen=True)
+class Case:
+    """Evidence and rulebook, and what both together say; worked out once when first asked for."""
+
+    evidence: Evidence
+    rulebook: Rulebook
+
+    @cached_property
+    def timeline(self) -> Timeline:
+        """Marks, blocks, evaluations and phases."""
+        return timeline_of(self.evidence)
+
+    @cached_property
+    def benchmark(self) -> Benchmark | None:
+        """The rulebook's benchmark of this run; None when it does not know it."""
+        return self.rulebook.benchmarks.get(self.evidence.spec.benchmark)
+
+    @cached_property
+    def tier(self) -> Tier | None:
+        """The rulebook's tier of this run; None when it does not know it."""
+        return self.benchmark.tiers.get(self.evidence.spec.tier) if self.benchmark else None
+
+    @property
+    def target(self) -> float | None:
+        """Quality to reach; None for fixed work."""
+        return self.tier.target if self.tier else None
+
+    def meets(self, quality: float) -> bool:
+        """Whether `quality` is at or beyond the target; NaN never is."""
+        if self.benchmark is None or self.target is None:
+            return False
+        return quality <= self.target if self.benchmark.quality.better == "lower" else quality >= self.target
+
+    @cached_property
+    def meeting(self) -> int | None:
+        """Index of the first evaluation whose logged quality meets the target, or None."""
+        marks = self.timeline.evaluations
+        return next((index for index, mark in enumerate(marks) if self.meets(mark.quality)), None)
+
+    @cached_property
+    def kept(self) -> dict[int, EvaluationTable]:
+        """Per-document evidence by samples consumed."""
+        return {table.samples: table for table in self.evidence.evaluations}
+
+    def recomputed(self, mark: EvaluationMark) -> float | None:
+        """Quality of `mark` worked out from its kept documents; None where none were kept."""
+        table = self.kept.get(mark.samples)
+        if table is None:
+            return None
+        return excess_loss(table.loss_nats, table.source_nats, table.token_count)
+
+    @cached_property
+    def final_quality(self) -> float | None:
+        """Quality of the last evaluation, recomputed; None when that cannot be done or is not finite."""
+        if not self.timeline.evaluations:
+            return None
+        quality = self.recomputed(self.timeline.evaluations[-1])
+        return quality if quality is not None and math.isfinite(quality) else None
+
+    @property
+    def cap_samples(self) -> int | None:
+        """Samples at which the run stops for good: the cap, or fixed work's steps; None when unknown."""
+        settings = self.evidence.spec.settings
+        steps, cap = settings.get("limit.steps"), settings.get("limit.cap_samples")
+        if isinstance(cap, int):
+            return cap
+        blocks = self.timeline.blocks
+        if isinstance(steps, int) and blocks and blocks[0].steps:
+            return steps * (blocks[0].samples // blocks[0].steps)
+        return None

@@ -1,0 +1,122 @@
+"""Every metric's meaning in one table: unit, direction, and the kinds of run that list it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricMeaning:
+    """One metric's name in words.
+
+    Attributes:
+        label: Column heading for people, with the unit as shown.
+        text: What it means and where its window begins and ends.
+        better: Which way is better; None where neither is.
+        kinds: The kinds of run that list it, with a value or a reason.
+    """
+
+    label: str
+    unit: str
+    text: str
+    better: Literal["lower", "higher"] | None
+    kinds: tuple[str, ...]
+
+
+TRAIN = ("to_target", "fixed_work")
+_M = MetricMeaning
+
+CATALOGUE: dict[str, MetricMeaning] = {
+    "time_to_target_s": _M(
+        label="Time to target", unit="s", better="lower", kinds=TRAIN,
+        text="From run_start to the instant at which the quality, interpolated between the last two evaluations, "
+        "met the target; evaluations included.",
+    ),
+    "time_to_target_raw_s": _M(
+        label="Time to target, raw", unit="s", better="lower", kinds=TRAIN,
+        text="From run_start to the end of the evaluation that met the target.",
+    ),
+    "samples_to_target": _M(
+        label="Samples to target", unit="samples", better="lower", kinds=TRAIN,
+        text="Training samples consumed when the interpolated quality met the target; says nothing about speed.",
+    ),
+    "train_tokens_per_s": _M(
+        label="Training tokens a second", unit="tokens/s", better="higher", kinds=TRAIN,
+        text="Scored tokens of all training blocks over the time of those blocks, evaluations left out.",
+    ),
+    "train_samples_per_s": _M(
+        label="Training samples a second", unit="samples/s", better="higher", kinds=TRAIN,
+        text="Documents or images of all training blocks over the time of those blocks, evaluations left out.",
+    ),
+    "final_quality": _M(
+        label="Final quality", unit="nats", better="lower", kinds=TRAIN,
+        text="Quality at the last evaluation, recomputed by the judge from the kept per-document losses.",
+    ),
+    "final_accuracy": _M(
+        label="Final accuracy", unit="1", better="higher", kinds=TRAIN,
+        text="Share of scored tokens or images whose most probable prediction was right, at the last evaluation.",
+    ),
+    "eval_fraction": _M(
+        label="Share spent evaluating", unit="1", better="lower", kinds=TRAIN,
+        text="Time of all evaluations over the time from run_start to run_stop.",
+    ),
+    "energy_j": _M(
+        label="Energy", unit="J", better="lower", kinds=TRAIN,
+        text="Gross energy from run_start to run_stop at the widest scope that a meter covers.",
+    ),
+    "power_w": _M(
+        label="Power", unit="W", better="lower", kinds=TRAIN,
+        text="Mean power from run_start to run_stop: energy over time.",
+    ),
+    "energy_per_token_j": _M(
+        label="Energy a token", unit="J/token", better="lower", kinds=TRAIN,
+        text="Gross energy over all scored training tokens; evaluations' energy included.",
+    ),
+    "energy_to_target_j": _M(
+        label="Energy to target", unit="J", better="lower", kinds=TRAIN,
+        text="Gross energy from run_start to the end of the evaluation that met the target.",
+    ),
+    "mfu": _M(
+        label="MFU", unit="1", better="higher", kinds=TRAIN,
+        text="Model FLOPs by formula a second of the training blocks over the dense peak at the declared dtype.",
+    ),
+    "hfu": _M(
+        label="HFU", unit="1", better="higher", kinds=TRAIN,
+        text="As MFU with recomputed FLOPs counted; equal to it where nothing is recomputed.",
+    ),
+    "mbu": _M(
+        label="MBU", unit="1", better="higher", kinds=TRAIN,
+        text="Bytes that a step must read over step time, over measured read bandwidth.",
+    ),
+    "model_flop_per_s": _M(
+        label="Model FLOP/s", unit="FLOP/s", better="higher", kinds=TRAIN,
+        text="Model FLOPs by formula of all training blocks over the time of those blocks.",
+    ),
+    "busy_fraction": _M(
+        label="Busy fraction", unit="1", better=None, kinds=TRAIN,
+        text="Share of run_start to run_stop in which the device had work; busy is not the same as efficient. "
+        "On a CPU: processor time of the worker over wall time and usable cores.",
+    ),
+    "memory_peak_bytes": _M(
+        label="Peak memory", unit="bytes", better="lower", kinds=TRAIN,
+        text="High-water mark of the device's memory; on a CPU the largest resident set of the worker's processes.",
+    ),
+    "setup_s": _M(
+        label="Set-up", unit="s", better="lower", kinds=TRAIN,
+        text="From the start of the worker to run_start, compile included; untimed but capped.",
+    ),
+    "compile_s": _M(
+        label="Compile", unit="s", better="lower", kinds=TRAIN,
+        text="Building the model and the timed step, caches fresh.",
+    ),
+    "harness_overhead_fraction": _M(
+        label="Harness overhead", unit="1", better="lower", kinds=TRAIN,
+        text="Harness cost a step as calibrated on this host, over the run's own mean step time.",
+    ),
+}  # fmt: skip
+
+
+def metrics_of(kind: str) -> tuple[str, ...]:
+    """Names of all metrics that a run of `kind` lists, in the order shown."""
+    return tuple(name for name, meaning in CATALOGUE.items() if kind in meaning.kinds)

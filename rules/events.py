@@ -1,0 +1,109 @@
+"""The event log's codec: JSON Lines, each line holding the SHA-256 of the one before.
+
+A log cut anywhere is valid up to its last whole line; everything here works on bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+GENESIS = "0" * 64
+"""`prev` of a log's first line."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """One line of the log.
+
+    Attributes:
+        seq: Position in the log, from 0.
+        t_ns: Nanoseconds since the supervisor started the run, by the host's monotonic clock.
+        utc: Wall-clock time of the same instant, ISO 8601 with microseconds and Z.
+        proc: Who stamped it, such as `supervisor` or `worker-0`.
+        meta: Details; a worker's event carries `received_ns`, the supervisor's receipt time.
+        prev: Hex SHA-256 of the previous line without its newline.
+    """
+
+    seq: int
+    t_ns: int
+    utc: str
+    proc: str
+    key: str
+    value: Any = None
+    meta: dict[str, Any] = field(default_factory=dict)
+    prev: str = GENESIS
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogReading:
+    """A log as found: its valid events, and what is wrong with the rest.
+
+    Attributes:
+        head: SHA-256 of the last valid line; GENESIS of an empty log.
+        problems: One sentence a break, naming the line.
+        clipped_bytes: Length of a last line without newline, 0 when the log ends whole.
+    """
+
+    events: tuple[Event, ...]
+    head: str
+    problems: tuple[str, ...]
+    clipped_bytes: int
+
+
+def encode_event(event: Event) -> bytes:
+    """The line of `event`, without newline. Raises ValueError when a value is NaN or infinite."""
+    fields = {
+        "seq": event.seq,
+        "t_ns": event.t_ns,
+        "utc": event.utc,
+        "proc": event.proc,
+        "key": event.key,
+        "value": event.value,
+        "meta": event.meta,
+        "prev": event.prev,
+    }
+    return json.dumps(fields, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
+
+
+def line_sha256(line: bytes) -> str:
+    """Link of the chain: hex SHA-256 of a line without its newline."""
+    return hashlib.sha256(line).hexdigest()
+
+
+def read_log(data: bytes) -> LogReading:
+    """Parse a log, checking `seq` and `prev` of every line; reading goes on after a broken link."""
+    *lines, tail = data.split(b"\n")
+    events: list[Event] = []
+    problems: list[str] = []
+    head = GENESIS
+    for number, line in enumerate(lines, start=1):
+        event = _decode_line(line)
+        if event is None:
+            problems.append(f"line {number} of events.jsonl cannot be read as an event")
+            head = line_sha256(line)
+            continue
+        if event.prev != head:
+            problems.append(f"line {number} of events.jsonl (seq {event.seq}) does not follow the line before it")
+        elif event.seq != number - 1:
+            problems.append(f"line {number} of events.jsonl has seq {event.seq}, expected {number - 1}")
+        events.append(event)
+        head = line_sha256(line)
+    return LogReading(events=tuple(events), head=head, problems=tuple(problems), clipped_bytes=len(tail))
+
+
+def _decode_line(line: bytes) -> Event | None:
+    try:
+        fields = json.loads(line)
+        event = Event(**fields)
+    except (ValueError, TypeError):
+        return None
+    well_typed = (
+        isinstance(event.seq, int)
+        and isinstance(event.t_ns, int)
+        and isinstance(event.key, str)
+        and isinstance(event.meta, dict)
+    )
+    return event if well_typed else None

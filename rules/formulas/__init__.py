@@ -1,0 +1,1 @@
+"""One versioned formula a metric."""

@@ -1,0 +1,24 @@
+"""FLOPs of training a decoder-only transformer, by formula: framework-free and counted by hand in the tests."""
+
+from __future__ import annotations
+
+
+def decoder_train_flops_per_token(
+    *, layers: int, width: int, heads: int, hidden: int, vocabulary: int, positions: int
+) -> int:
+    """Model FLOPs of one training step a scored token (`decoder_train/1`), a count.
+
+    Forward: 2 N + 4 L H Q S, with N the weights that tokens are multiplied by (attention, gated feed-forward network
+    and output head; not the embedding, which is looked up), L layers, H heads of width Q, and S = (T + 1) / 2 the mean
+    number of positions that a causal query sees. Training is three forwards: one for the loss, two for the gradients
+    of inputs and weights. Normalisation, rotation, activations, softmax, optimizer and evaluations are left out.
+
+    Args:
+        positions: T, scored tokens of a document.
+
+    Source: Kaplan et al., arXiv 2001.08361, section 2.1, and Chowdhery et al., arXiv 2204.02311, appendix B, there
+    without the factor for causality.
+    """
+    weights = layers * (4 * width * width + 3 * width * hidden) + vocabulary * width
+    attention = 2 * layers * heads * (width // heads) * (positions + 1)
+    return 3 * (2 * weights + attention)

@@ -1,0 +1,44 @@
+"""FLOPs formulas by the name that a benchmark file gives, over that benchmark's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from oildrop.rules.formulas.flops import decoder_train_flops_per_token
+from oildrop.rules.formulas.flops_conv import conv_train_flops_per_image
+from oildrop.rules.records import Scalar
+
+CONTROL_TOKENS = 3
+"""Beginning of a document, `let` and `get`; beside them words, names, digits, and two tokens a kind of bracket."""
+DIGITS = 10
+DIGITS_SIDE_PX = 8
+DIGITS_CLASSES = 10
+WIDTH_MULTIPLES = (1, 2, 2, 4)
+STRIDES = (1, 2, 1, 2)
+
+
+def _decoder(settings: Mapping[str, Scalar]) -> float:
+    number = {key: int(settings[f"model.{key}"]) for key in ("layers", "width", "heads", "hidden")}
+    words, names, brackets = (int(settings[f"data.{key}"]) for key in ("words", "names", "brackets"))
+    vocabulary = words + names + 2 * brackets + DIGITS + CONTROL_TOKENS
+    return decoder_train_flops_per_token(
+        **number, vocabulary=vocabulary, positions=int(settings["data.document_tokens"])
+    )
+
+
+def _conv(settings: Mapping[str, Scalar]) -> float:
+    width = int(settings["model.width"])
+    return conv_train_flops_per_image(
+        side_px=DIGITS_SIDE_PX,
+        channels=[1, *(width * multiple for multiple in WIDTH_MULTIPLES)],
+        strides=STRIDES,
+        kernel_px=3,
+        class_count=DIGITS_CLASSES,
+    )
+
+
+FLOPS_PER_TOKEN: dict[str, Callable[[Mapping[str, Scalar]], float]] = {
+    "decoder_train/1": _decoder,
+    "conv_train/1": _conv,
+}
+"""Model FLOPs of training a scored token; an image counts as one token."""

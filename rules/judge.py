@@ -1,0 +1,92 @@
+"""The judge: a pure function from a run's evidence and its rulebook to metrics, findings and outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from oildrop.rules.case import Case
+from oildrop.rules.catalogue import metrics_of
+from oildrop.rules.checks import log_checks, machine_checks, task_checks
+from oildrop.rules.checks.registry import CHECKS, Judged
+from oildrop.rules.evidence import Evidence
+from oildrop.rules.measures.energy import energy_metrics
+from oildrop.rules.measures.resources import busy_metric, memory_metric
+from oildrop.rules.measures.speed import overhead_metric, rate_metrics, share_metrics
+from oildrop.rules.measures.target import quality_metrics, target_metrics
+from oildrop.rules.measures.work import work_metrics
+from oildrop.rules.records import Finding, Judgement, Metric
+from oildrop.rules.rulebook import Rulebook
+from oildrop.rules.verdict import Verdict, derive
+
+JUDGE_VERSION = "1"
+"""Rises whenever the same evidence may be judged differently."""
+
+CHECK_FILES = (log_checks, task_checks, machine_checks)
+"""The files whose import fills the table of checks."""
+
+
+def judge(evidence: Evidence, rulebook: Rulebook) -> Judgement:
+    """Metrics, findings and outcome of one run. Pure: the same bundle gives the same judgement everywhere."""
+    case = Case(evidence, rulebook)
+    verdict = derive(case)
+    metrics = measure(case, verdict)
+    findings = examine(Judged(case=case, verdict=verdict, metrics={metric.name: metric for metric in metrics}))
+    final = weigh(verdict, findings)
+    if final.outcome != verdict.outcome:
+        metrics = measure(case, final)
+    return Judgement(
+        run_id=evidence.spec.run_id,
+        outcome=final.outcome,
+        reason=final.reason,
+        metrics=metrics,
+        findings=findings,
+        judge_version=JUDGE_VERSION,
+        tables_sha256=rulebook.tables_sha256,
+    )
+
+
+def measure(case: Case, verdict: Verdict) -> tuple[Metric, ...]:
+    """Every metric of the run's kind, each once, in the catalogue's order."""
+    made = {metric.name: metric for metric in _all_metrics(case, verdict)}
+    return tuple(made[name] for name in metrics_of(case.evidence.spec.kind))
+
+
+def _all_metrics(case: Case, verdict: Verdict) -> Iterator[Metric]:
+    yield from target_metrics(case, verdict)
+    yield from quality_metrics(case)
+    yield from rate_metrics(case)
+    yield from share_metrics(case)
+    yield from energy_metrics(case, verdict)
+    yield from work_metrics(case)
+    yield busy_metric(case)
+    yield memory_metric(case)
+    yield overhead_metric(case)
+
+
+def examine(judged: Judged) -> tuple[Finding, ...]:
+    """All findings of all rules, in the rulebook's order."""
+    findings = []
+    for rule in judged.case.rulebook.rules.values():
+        check = CHECKS.get(rule.id)
+        if check is None:
+            continue  # A rulebook newer than this judge; `oildrop check` names both versions.
+        for found in check(judged):
+            findings.append(
+                Finding(
+                    rule=rule.id,
+                    severity=rule.severity,
+                    message=found.message,
+                    evidence=dict(found.evidence),
+                    fix=found.fix,
+                )
+            )
+    return tuple(findings)
+
+
+def weigh(verdict: Verdict, findings: tuple[Finding, ...]) -> Verdict:
+    """The outcome after the findings: a broken rule makes a run invalid unless it failed on its own."""
+    grave = [finding for finding in findings if finding.severity in ("broken", "invalid")]
+    if not grave or verdict.outcome not in ("ok", "target_missed", "invalid"):
+        return verdict
+    more = f" (and {len(grave) - 1} more)" if len(grave) > 1 else ""
+    return Verdict(outcome="invalid", reason=f"{grave[0].rule}: {grave[0].message}{more}")

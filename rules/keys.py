@@ -1,0 +1,50 @@
+"""Keys of the event log: the MLPerf logging convention's where one exists, ours beside them.
+
+Source: MLCommons logging package `mllog/constants.py` (key names), read 2026-11-22.
+"""
+
+from __future__ import annotations
+
+# The convention's own.
+CACHE_CLEAR = "cache_clear"
+INIT_START = "init_start"
+INIT_STOP = "init_stop"
+RUN_START = "run_start"
+RUN_STOP = "run_stop"
+BLOCK_START = "block_start"
+BLOCK_STOP = "block_stop"
+EVAL_START = "eval_start"
+EVAL_STOP = "eval_stop"
+EVAL_ACCURACY = "eval_accuracy"
+GLOBAL_BATCH_SIZE = "global_batch_size"
+SEED = "seed"
+TRAIN_SAMPLES = "train_samples"
+EVAL_SAMPLES = "eval_samples"
+OPT_NAME = "opt_name"
+OPT_BASE_LEARNING_RATE = "opt_base_learning_rate"
+SUBMISSION_BENCHMARK = "submission_benchmark"
+SUBMISSION_DIVISION = "submission_division"
+SUBMISSION_PLATFORM = "submission_platform"
+
+# Ours.
+BENCHMARK_SHA256 = "benchmark_sha256"
+WEIGHTS_SHA256 = "weights_sha256"
+BATCH_SHA256 = "batch_sha256"
+FIRST_LOSS_FP32 = "first_loss_fp32"
+PHASE = "phase"
+HEARTBEAT = "heartbeat"
+GATE = "gate"
+CHUNK = "chunk"
+METER = "meter"
+PROCESS = "process"
+RUNTIME = "runtime"
+OVERHEAD = "overhead"
+MEMORY = "memory"
+HOST_STATE = "host_state"
+CLOCK = "clock"
+OTHER_RUN = "other_run"
+LOG_CLIPPED = "log_clipped"
+OUTCOME = "outcome"
+
+PHASES = ("probe", "data", "compile", "gates", "init", "warmup", "train", "serve", "eval", "teardown")
+"""Every phase a log may name; a run enters them in this order, `train` and `eval` in turn."""

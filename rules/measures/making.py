@@ -1,0 +1,48 @@
+"""Metric records, present or missing, with unit and label taken from the catalogue."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from oildrop.rules.catalogue import CATALOGUE
+from oildrop.rules.records import Metric, MetricStatus
+
+
+def present(
+    name: str,
+    value: float | int,
+    *,
+    formula: str,
+    scope: str,
+    status: MetricStatus = "measured",
+    uncertainty: float | None = None,
+    sample_count: int | None = None,
+    window_ns: tuple[int, int] | None = None,
+) -> Metric:
+    """A metric with its value; the unit is the catalogue's."""
+    return Metric(
+        name=name,
+        value=value,
+        unit=CATALOGUE[name].unit,
+        status=status,
+        formula=formula,
+        scope=scope,
+        uncertainty=uncertainty,
+        sample_count=sample_count,
+        window_ns=window_ns,
+    )
+
+
+def absent(
+    name: str, reason: str, *, formula: str, scope: str, status: Literal["not_measured", "not_applicable"] = "not_measured"
+) -> Metric:
+    """A metric without value, and why."""
+    return Metric(
+        name=name,
+        value=None,
+        unit=CATALOGUE[name].unit,
+        status=status,
+        reason=reason,
+        formula=formula,
+        scope=scope,
+    )

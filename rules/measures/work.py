@@ -1,0 +1,72 @@
+"""Model FLOPs a second, and their share of the device's dense peak."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from oildrop.rules.case import Case
+from oildrop.rules.formulas.flops_table import FLOPS_PER_TOKEN
+from oildrop.rules.measures.making import absent, present
+from oildrop.rules.records import Metric
+from oildrop.rules.rulebook import DevicePeaks
+
+MODEL = "model_flops/1"
+
+
+def work_metrics(case: Case) -> Iterator[Metric]:
+    """`model_flop_per_s`, `mfu`, `hfu`, `mbu`."""
+    flop_per_s = _model_flop_per_s(case)
+    if flop_per_s is None:
+        reason = "no training block was completed, or the rulebook has no FLOPs formula for this benchmark"
+        yield absent("model_flop_per_s", reason, formula=MODEL, scope="run")
+    else:
+        count = len(case.timeline.blocks)
+        yield present("model_flop_per_s", flop_per_s, formula=MODEL, scope="run", status="derived", sample_count=count)
+    peak = _peak(case)
+    for name, formula in (("mfu", "mfu/1"), ("hfu", "hfu/1")):
+        if flop_per_s is None:
+            yield absent(name, "there is no rate of model FLOPs", formula=formula, scope="device")
+        elif isinstance(peak, str):
+            yield absent(name, peak, formula=formula, scope="device")
+        else:
+            # No workload of this rulebook recomputes activations: hardware FLOPs are the model's.
+            yield present(name, flop_per_s / peak, formula=formula, scope="device", status="derived")
+    reason = "this machine's read bandwidth has not been measured"
+    yield absent("mbu", reason, formula="mbu/1", scope="device")
+
+
+def _model_flop_per_s(case: Case) -> float | None:
+    blocks, block_s = case.timeline.blocks, case.timeline.block_s
+    if case.benchmark is None or not blocks or block_s <= 0:
+        return None
+    per_token = FLOPS_PER_TOKEN.get(case.benchmark.flops_formula)
+    if per_token is None:
+        return None
+    try:
+        flops = per_token(case.evidence.spec.settings)
+    except (KeyError, TypeError, ValueError):
+        return None
+    return flops * sum(block.tokens for block in blocks) / block_s
+
+
+def _peak(case: Case) -> float | str:
+    """Dense peak in FLOP/s at the declared dtype, or the reason why it is not known."""
+    model = _device_model(case)
+    if model is None:
+        return "system.json does not name the device"
+    part: DevicePeaks | None = case.rulebook.peaks_of(model)
+    if part is None:
+        return f"devices.toml lists no dense peak for {model}"
+    dtype = str(case.evidence.spec.settings.get("execution.dtype"))
+    if dtype not in part.peak_flop_per_s:
+        return f"devices.toml lists no {dtype} peak for {model}"
+    return part.peak_flop_per_s[dtype]
+
+
+def _device_model(case: Case) -> str | None:
+    system = case.evidence.system
+    if system is None:
+        return None
+    if case.evidence.spec.backend.endswith("-cpu"):
+        return system.cpu.model
+    return system.accelerators[0].model if system.accelerators else None

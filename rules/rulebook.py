@@ -1,0 +1,230 @@
+"""The rulebook as typed records: benchmarks, divisions, rules and tables of one version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from oildrop.rules.records import Kind, Record, Scalar, Severity
+
+
+SHARED_FILES = ("rules.toml", "divisions.toml", "devices.toml", "scenarios.toml")
+"""Files that every rulebook has, beside one a benchmark."""
+
+
+class Schedule(Record):
+    """When evaluations happen, counted in consumed samples (documents or images).
+
+    Attributes:
+        first: From here on every `every` samples.
+        early_every: Before `first`, every that many samples; 0 is never.
+    """
+
+    first: int = Field(ge=0)
+    every: int = Field(gt=0)
+    early_every: int = Field(default=0, ge=0)
+
+    def evaluates_after(self, samples: int) -> bool:
+        """Whether an evaluation is due once `samples` samples have been consumed."""
+        if samples <= 0:
+            return False
+        if samples >= self.first:
+            return (samples - self.first) % self.every == 0
+        return self.early_every > 0 and samples % self.early_every == 0
+
+
+class Quality(Record):
+    """What is aimed at: a formula's name, its unit, and which way is better."""
+
+    metric: str
+    unit: str
+    better: Literal["lower", "higher"]
+
+
+class Gates(Record):
+    """What is compared with the reference before the clock: relative RMS limits by dtype."""
+
+    seed: int
+    documents: int = Field(gt=0)
+    weights_std: float = Field(gt=0)
+    limits: dict[str, float]
+
+
+class Range(Record):
+    """Inclusive bounds of a numeric setting."""
+
+    min: float
+    max: float
+
+
+class Source(Record):
+    """Where a number of the rulebook comes from."""
+
+    what: str
+    source: str
+    date: str
+
+
+class Tier(Record):
+    """One size of a benchmark. Times in seconds, amounts in samples.
+
+    Attributes:
+        steps: Fixed work: optimizer steps to do; None for a tier with a target.
+        target: Quality to reach; None for fixed work.
+        cap_samples: Samples after which the target is missed.
+        init_limit_s: Cap of everything before `run_start`.
+        settings: All settings of this tier by dotted key, shared ones included.
+    """
+
+    minimum_runs: int = Field(ge=1)
+    steps: int | None = Field(default=None, gt=0)
+    target: float | None = None
+    cap_samples: int | None = Field(default=None, gt=0)
+    reference_time_s: float | None = Field(default=None, gt=0)
+    deadline_s: float = Field(gt=0)
+    heartbeat_s: float = Field(gt=0)
+    stall_s: float = Field(gt=0)
+    init_limit_s: float = Field(gt=0)
+    schedule: Schedule
+    settings: dict[str, Scalar] = {}
+
+    @model_validator(mode="after")
+    def _target_or_steps(self) -> Self:
+        if (self.target is None) == (self.steps is None):
+            raise ValueError("a tier has either steps (fixed work) or a target")
+        if self.target is not None and (self.cap_samples is None or self.reference_time_s is None):
+            raise ValueError("a tier with a target needs cap_samples and reference_time_s")
+        if self.reference_time_s is not None and self.deadline_s < 10 * self.reference_time_s:
+            raise ValueError(f"deadline_s {self.deadline_s:g} is under 10 x reference_time_s {self.reference_time_s:g}")
+        return self
+
+    @property
+    def kind(self) -> Kind:
+        """`to_target` when there is one, else `fixed_work`."""
+        return "fixed_work" if self.target is None else "to_target"
+
+
+class Benchmark(Record):
+    """One benchmark file, resolved."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]{1,30}$")
+    title: str
+    summary: str
+    task: str
+    kind: Kind
+    files: tuple[str, ...] = ()
+    quality: Quality
+    closed_free: tuple[str, ...]
+    allowed: dict[str, tuple[Scalar, ...] | Range]
+    flops_formula: str
+    gates: Gates
+    tiers: dict[str, Tier]
+    sources: tuple[Source, ...]
+    sha256: str
+
+    def is_free_in_closed(self, key: str) -> bool:
+        """Whether division closed lets `key` be changed."""
+        return key in self.closed_free
+
+
+class Reference(Record):
+    """Reference runs of one tier: what is normal, with its provenance."""
+
+    benchmark: str
+    tier: str
+    framework: str
+    dtype: str
+    measured: str
+    seeds: tuple[int, ...]
+    samples_to_target: tuple[float, ...]
+    coefficient_of_variation: float
+    how: str
+
+
+class Rule(Record):
+    """One numbered rule: what it asks, why, and what breaking it means."""
+
+    id: str = Field(pattern=r"^R[0-9]{3}$")
+    title: str
+    text: str
+    why: str
+    severity: Severity
+
+
+class Division(Record):
+    """What may be changed, in words."""
+
+    name: str
+    title: str
+    text: str
+
+
+class DevicePeaks(Record):
+    """Dense peaks of one part: FLOP/s by dtype, bytes/s, watts; each from `source` of `date`."""
+
+    name: str
+    match: tuple[str, ...]
+    peak_flop_per_s: dict[str, float]
+    bandwidth_bytes_per_s: float | None
+    tdp_w: float | None
+    memory_bytes: int | None
+    source: str
+    date: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rulebook:
+    """One version of the rulebook.
+
+    Attributes:
+        files: The raw bytes of each file by its relative name; what a bundle carries.
+        tables_sha256: Hash over the reference tables a judgement uses beside the benchmark.
+    """
+
+    version: str
+    benchmarks: dict[str, Benchmark]
+    divisions: dict[str, Division]
+    rules: dict[str, Rule]
+    devices: tuple[DevicePeaks, ...]
+    references: tuple[Reference, ...]
+    tables_sha256: str
+    files: dict[str, bytes] = field(repr=False)
+
+    def files_of(self, benchmark: Benchmark) -> dict[str, bytes]:
+        """The files a run of `benchmark` ran under, as its bundle keeps them."""
+        own = (f"{benchmark.name}.toml", f"reference/{benchmark.name}.toml", *benchmark.files)
+        return {name: self.files[name] for name in sorted({*own, *SHARED_FILES}) if name in self.files}
+
+    def reference_of(self, benchmark: str, tier: str) -> Reference | None:
+        """Reference runs of a tier, or None where none were made."""
+        for reference in self.references:
+            if (reference.benchmark, reference.tier) == (benchmark, tier):
+                return reference
+        return None
+
+    def peaks_of(self, model: str) -> DevicePeaks | None:
+        """The table's part that lists `model` by its whole name; None when unlisted."""
+        wanted = model.casefold()
+        for part in self.devices:
+            if any(wanted == name.casefold() for name in part.match):
+                return part
+        return None
+
+
+def settings_of(tier: Tier) -> dict[str, Any]:
+    """All settings of a tier: its own and the limits that division open may change."""
+    limits = {"limit.steps": tier.steps, "limit.cap_samples": tier.cap_samples}
+    return {**tier.settings, **{key: value for key, value in limits.items() if value is not None}}
+
+
+def gate_settings(gates: Gates) -> dict[str, Scalar]:
+    """The gates as a task reads them: `gates.seed`, `gates.documents`, `gates.weights_std`, `gates.limits.<dtype>`."""
+    limits = {f"gates.limits.{dtype}": limit for dtype, limit in gates.limits.items()}
+    return {
+        "gates.seed": gates.seed,
+        "gates.documents": gates.documents,
+        "gates.weights_std": gates.weights_std,
+        **limits,
+    }

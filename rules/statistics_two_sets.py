@@ -1,0 +1,218 @@
+"""Statistics of two sets of runs: ratios with intervals, rank tests, and what they could have shown.
+
+Everything here looks at two sets only, so whether they differ never depends on a third.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oildrop.rules.records import Record
+from oildrop.rules.statistics import LEVEL, antilog, logs_of, t_quantile, t_two_sided_p, variance
+
+POWER = 0.8
+"""Chance of being seen that a difference must have before it counts as detectable."""
+
+
+class Ratio(Record):
+    """Geometric mean of one set over that of another, dimensionless, with a t interval on logarithms.
+
+    Attributes:
+        p_value: Two-sided, of the hypothesis that the ratio is 1.
+        log_standard_error: Standard error of the ratio's natural logarithm.
+        log_sd: Standard deviation of a pair's log ratio (`paired`), else the root mean variance of both sets' logs.
+        paired: Whether values were taken in pairs.
+        count: Pairs, or the values of the smaller set.
+    """
+
+    value: float
+    low: float
+    high: float
+    p_value: float
+    log_standard_error: float
+    log_sd: float
+    degrees_of_freedom: float
+    paired: bool
+    count: int
+
+
+class RankTest(Record):
+    """Exact two-sided rank-sum test.
+
+    Attributes:
+        smaller_first: Chance that a value of the first set is below one of the second, ties counted half.
+    """
+
+    p_value: float
+    smaller_first: float
+
+
+def paired_ratio(first: Sequence[float], second: Sequence[float], level: float = LEVEL) -> Ratio:
+    """Ratio first/second with a t interval over the log ratios of pairs `first[i]`, `second[i]`.
+
+    Raises:
+        ValueError: Unequal lengths, fewer than two pairs, or a value that is not positive and finite.
+
+    Source: Student (1908), as for one set, applied to log ratios.
+    """
+    if len(first) != len(second):
+        raise ValueError(f"{len(first)} and {len(second)} values do not pair: pass one partner for each")
+    differences = [a - b for a, b in zip(logs_of(first), logs_of(second), strict=True)]
+    spread = variance(differences)
+    return _ratio(
+        mean=math.fsum(differences) / len(differences),
+        error=math.sqrt(spread / len(differences)),
+        sd=math.sqrt(spread),
+        freedom=len(differences) - 1,
+        paired=True,
+        count=len(differences),
+        level=level,
+    )
+
+
+def welch_ratio(first: Sequence[float], second: Sequence[float], level: float = LEVEL) -> Ratio:
+    """Ratio first/second of geometric means of independent sets with unequal variances (Welch on logarithms).
+
+    Raises:
+        ValueError: Fewer than two values in a set, or one that is not positive and finite.
+
+    Source: Welch, "The generalization of 'Student's' problem when several different population
+        variances are involved", Biometrika 34 (1947); degrees of freedom by Satterthwaite (1946).
+    """
+    logs = [logs_of(first), logs_of(second)]
+    spreads = [variance(side) for side in logs]
+    shares = [spread / len(side) for spread, side in zip(spreads, logs, strict=True)]
+    means = [math.fsum(side) / len(side) for side in logs]
+    weight = sum(share**2 / (len(side) - 1) for share, side in zip(shares, logs, strict=True))
+    return _ratio(
+        mean=means[0] - means[1],
+        error=math.sqrt(sum(shares)),
+        sd=math.sqrt(sum(spreads) / 2),
+        freedom=sum(shares) ** 2 / weight if weight else len(first) + len(second) - 2,
+        paired=False,
+        count=min(len(first), len(second)),
+        level=level,
+    )
+
+
+def _ratio(*, mean: float, error: float, sd: float, freedom: float, paired: bool, count: int, level: float) -> Ratio:
+    reach = t_quantile((1 + level) / 2, freedom) * error
+    certain = 1.0 if mean == 0 else 0.0  # without any scatter the means are either equal or not
+    return Ratio(
+        value=antilog(mean),
+        low=antilog(mean - reach),
+        high=antilog(mean + reach),
+        p_value=t_two_sided_p(mean / error, freedom) if error else certain,
+        log_standard_error=error,
+        log_sd=sd,
+        degrees_of_freedom=freedom,
+        paired=paired,
+        count=count,
+    )
+
+
+def rank_sum_test(first: Sequence[float], second: Sequence[float]) -> RankTest:
+    """Exact two-sided rank-sum test with mid-ranks; pass a failure as infinity, so that failures tie worst.
+
+    The p-value is the share of all ways to deal the pooled ranks whose sum is at least as far from
+    its mean as the one seen; ties are exact. Work grows as the fourth power of the number of values:
+    about a second for 100 in each set.
+
+    Raises:
+        ValueError: An empty set, or a value that is NaN.
+
+    Source: Wilcoxon, "Individual comparisons by ranking methods", Biometrics Bulletin 1 (1945);
+        Lehmann, "Nonparametrics" (1975), section 1.4, for the distribution under ties.
+    """
+    if not first or not second:
+        raise ValueError(f"{len(first)} and {len(second)} values: a rank test needs at least 1 on each side")
+    if any(math.isnan(value) for value in [*first, *second]):
+        raise ValueError("a value is NaN and has no rank; pass a failure as infinity")
+    doubled = _doubled_ranks([*first, *second])
+    count, total = len(first), len(doubled)
+    seen = int(doubled[:count].sum())
+    ways = _ways_by_sum(doubled, count)
+    sums = np.arange(ways.size)
+    as_far = np.abs(sums * total - count * doubled.sum()) >= abs(seen * total - count * int(doubled.sum()))
+    least = count * (count + 1)
+    return RankTest(
+        p_value=min(1.0, float(ways[as_far].sum() / ways.sum())),
+        smaller_first=1 - (seen - least) / (2 * count * len(second)),
+    )
+
+
+def _doubled_ranks(values: Sequence[float]) -> NDArray[np.int64]:
+    """Twice each value's mid-rank (1 is smallest), which is a whole number."""
+    pooled = np.asarray(values, dtype=np.float64)
+    ordered = np.sort(pooled)
+    below = np.searchsorted(ordered, pooled, side="left")
+    not_above = np.searchsorted(ordered, pooled, side="right")
+    return (below + not_above + 1).astype(np.int64)
+
+
+def _ways_by_sum(weights: NDArray[np.int64], count: int) -> NDArray[np.float64]:
+    """For each sum s, in how many ways `count` of the weights add up to it (exact below 2^53)."""
+    most = int(np.sort(weights)[-count:].sum())
+    ways = np.zeros((count + 1, most + 1))
+    ways[0, 0] = 1
+    for weight in weights:
+        for chosen in range(count, 0, -1):
+            ways[chosen, weight:] += ways[chosen - 1, : most + 1 - weight]
+    return ways[count]
+
+
+def holm(p_values: Sequence[float]) -> tuple[float, ...]:
+    """P-values adjusted for having been tried together, in the order given.
+
+    Source: Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Stat. 6 (1979).
+    """
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for step, index in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - step) * p_values[index]))
+        adjusted[index] = largest
+    return tuple(adjusted)
+
+
+def minimum_detectable_ratio(
+    log_standard_error: float, degrees_of_freedom: float, *, power: float = POWER, level: float = LEVEL
+) -> float:
+    """Smallest true ratio above 1 that a t test of this precision would see with chance `power`.
+
+    Source: power of the t test from the noncentral t; Cohen, "Statistical Power Analysis", 2nd ed., ch. 2.
+    """
+    from scipy.special import nctdtrinc
+
+    critical = t_quantile((1 + level) / 2, degrees_of_freedom)
+    return antilog(float(nctdtrinc(degrees_of_freedom, 1 - power, critical)) * log_standard_error)
+
+
+def runs_needed(log_sd: float, ratio: float, *, paired: bool, power: float = POWER, level: float = LEVEL) -> int:
+    """Fewest pairs, or runs in each of two equal sets, that would see a true `ratio` with chance `power`.
+
+    Args:
+        log_sd: As `Ratio.log_sd`.
+        ratio: What is to be seen; 1.05 and 1/1.05 ask for the same.
+        paired: Whether runs will be paired, which makes `log_sd` that of a pair's log ratio.
+        power: Chance of seeing it, 0 to 1.
+        level: Coverage of the interval that must leave out 1.
+
+    Raises:
+        ValueError: `ratio` is 1 or not positive: no number of runs shows no difference.
+    """
+    if ratio <= 0 or ratio == 1:
+        raise ValueError(f"ratio {ratio!r}: needs a positive number other than 1")
+    wanted = abs(math.log(ratio))
+    sets = 1 if paired else 2
+    normal = t_quantile((1 + level) / 2, 1e9) + t_quantile(power, 1e9)
+    count = max(2, math.floor(sets * (normal * log_sd / wanted) ** 2))
+    while True:
+        seen = minimum_detectable_ratio(log_sd * math.sqrt(sets / count), sets * (count - 1), power=power, level=level)
+        if math.log(seen) <= wanted:
+            return count
+        count += 1

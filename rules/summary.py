@@ -1,0 +1,190 @@
+"""One line for each configuration: what its registered runs say together.
+
+Every registered attempt counts. Left out are only those that never were one (`started`,
+`unsupported`, `withdrawn`) and runs whose seed was chosen by hand.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from oildrop.rules.records import Kind, Record
+from oildrop.rules.statistics import (
+    Estimate,
+    expected_time_to_success_s,
+    log_t_interval,
+    standing,
+    wilson_interval,
+)
+
+HEADLINE: dict[str, str] = {"to_target": "time_to_target_s", "fixed_work": "train_samples_per_s"}
+"""The metric that speaks for each kind of run; a kind that is not here has no summary."""
+
+NOT_COUNTED = frozenset({"started", "unsupported", "withdrawn"})
+
+SummaryStanding = Literal["ranked", "provisional", "anecdote", "unranked"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetRun:
+    """What a summary needs of one run.
+
+    Attributes:
+        value: The headline metric of its kind, in that metric's unit; None where it was not measured.
+        elapsed_s: Time that the attempt took, however it ended, by one clock for all runs; None where unknown.
+    """
+
+    benchmark: str
+    tier: str
+    backend: str
+    division: str
+    workload_id: str
+    system_id: str
+    software_id: str
+    set_id: str
+    outcome: str
+    seeds_chosen: bool
+    kind: Kind
+    value: float | None
+    elapsed_s: float | None
+
+    @property
+    def configuration(self) -> tuple[str, ...]:
+        """What must be equal for runs to be summarised together."""
+        place = (self.benchmark, self.tier, self.division, self.backend)
+        return (*place, self.kind, self.workload_id, self.system_id, self.software_id)
+
+
+class Summary(Record):
+    """One configuration's runs together.
+
+    Attributes:
+        runs: Registered attempts that count.
+        ok: Those of them that reached their goal; the others are `failed`.
+        not_counted: Runs left out: chosen seeds, and attempts that never were one.
+        outcomes: Every run of the configuration by outcome, those left out included.
+        metric: Name of the headline metric; `estimate` is its geometric mean, in its unit.
+        ci95_low: Log-t 95 % interval, with `ci95_high`; None beside a null or single estimate.
+        success_rate: ok / runs, with Wilson's 95 % interval; None without a counted run.
+        expected_time_to_success_s: All time over successes; no interval is claimed.
+        reason: Why something above is None, or why the standing is `unranked`.
+    """
+
+    benchmark: str
+    tier: str
+    backend: str
+    division: str
+    kind: Kind
+    workload_id: str
+    system_id: str
+    software_id: str
+    runs: int
+    ok: int
+    failed: int
+    not_counted: int
+    outcomes: dict[str, int]
+    metric: str
+    estimate: float | None
+    ci95_low: float | None
+    ci95_high: float | None
+    success_rate: float | None
+    success_ci95_low: float | None
+    success_ci95_high: float | None
+    expected_time_to_success_s: float | None
+    standing: SummaryStanding
+    reason: str | None
+
+
+def is_counted(outcome: str, seeds_chosen: bool) -> bool:
+    """Whether a run counts: every registered attempt with a seed of the rulebook's does."""
+    return outcome not in NOT_COUNTED and not seeds_chosen
+
+
+def summarise(runs: Iterable[SetRun]) -> tuple[Summary, ...]:
+    """One summary for each configuration, ordered by benchmark, tier, division, backend and identities.
+
+    Kinds without a headline metric (`calibrate`, `probe`) have no summary.
+    """
+    groups: dict[tuple[str, ...], list[SetRun]] = {}
+    for run in runs:
+        if run.kind in HEADLINE:
+            groups.setdefault(run.configuration, []).append(run)
+    return tuple(_summary(groups[configuration]) for configuration in sorted(groups))
+
+
+def _summary(group: Sequence[SetRun]) -> Summary:
+    shared = group[0]
+    counted = [run for run in group if is_counted(run.outcome, run.seeds_chosen)]
+    ok = sum(run.outcome == "ok" for run in counted)
+    metric = HEADLINE[shared.kind]
+    estimate, why_no_estimate = _estimate(counted, metric)
+    time_s, why_no_time = _expected_time(counted, ok)
+    rank, why_unranked = _standing(group, counted)
+    rate = wilson_interval(ok, len(counted)) if counted else None
+    reasons = dict.fromkeys(why for why in (why_unranked, why_no_estimate, why_no_time) if why)
+    return Summary(
+        benchmark=shared.benchmark,
+        tier=shared.tier,
+        backend=shared.backend,
+        division=shared.division,
+        kind=shared.kind,
+        workload_id=shared.workload_id,
+        system_id=shared.system_id,
+        software_id=shared.software_id,
+        runs=len(counted),
+        ok=ok,
+        failed=len(counted) - ok,
+        not_counted=len(group) - len(counted),
+        outcomes=dict(sorted(Counter(run.outcome for run in group).items())),
+        metric=metric,
+        estimate=estimate.value if estimate else None,
+        ci95_low=estimate.low if estimate else None,
+        ci95_high=estimate.high if estimate else None,
+        success_rate=rate.value if rate else None,
+        success_ci95_low=rate.low if rate else None,
+        success_ci95_high=rate.high if rate else None,
+        expected_time_to_success_s=time_s,
+        standing=rank,
+        reason="; ".join(reasons) or None,
+    )
+
+
+def _estimate(counted: Sequence[SetRun], metric: str) -> tuple[Estimate | None, str | None]:
+    """The headline over runs that all succeeded, else None and why."""
+    if not counted:
+        return None, "no run counts"
+    failed = sum(run.outcome != "ok" for run in counted)
+    if failed:
+        return None, f"{failed} of {len(counted)} runs did not succeed, so {metric} has no estimate"
+    values = [run.value for run in counted if run.value is not None and 0 < run.value < math.inf]
+    if len(values) < len(counted):
+        return None, f"{len(counted) - len(values)} of {len(counted)} runs carry no {metric} above 0"
+    estimate = log_t_interval(values)
+    return estimate, None if estimate.count > 1 else "1 run has no interval"
+
+
+def _expected_time(counted: Sequence[SetRun], ok: int) -> tuple[float | None, str | None]:
+    if not counted:
+        return None, "no run counts"
+    if not ok:
+        return None, "no run succeeded, so no time to success can be expected"
+    times_s = [run.elapsed_s for run in counted if run.elapsed_s is not None and 0 <= run.elapsed_s < math.inf]
+    if len(times_s) < len(counted):
+        unknown = len(counted) - len(times_s)
+        return None, f"expected time to success unknown: {unknown} of {len(counted)} runs have no known duration"
+    return expected_time_to_success_s(times_s, ok), None
+
+
+def _standing(group: Sequence[SetRun], counted: Sequence[SetRun]) -> tuple[SummaryStanding, str | None]:
+    invalid = sorted({run.set_id for run in group if run.outcome == "invalid"})
+    if invalid:
+        return "unranked", f"an invalid run unranks its set ({', '.join(invalid)})"
+    if not counted:
+        return "unranked", "no run counts"
+    if group[0].kind == "fixed_work":
+        return "unranked", "fixed work is never ranked"
+    return standing(len(counted)), None

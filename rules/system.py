@@ -1,0 +1,106 @@
+"""A machine in words and numbers; every unknown is None with its reason in `missing`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from oildrop.rules.canonical import sha256_of
+from oildrop.rules.records import Record
+
+
+class Cpu(Record):
+    """The processor. Frequencies in hertz, caches in bytes."""
+
+    model: str | None
+    vendor: str | None
+    architecture: str
+    sockets: int | None
+    physical_cores: int | None
+    logical_cores: int
+    usable_cores: int
+    max_frequency_hz: int | None
+    l3_cache_bytes: int | None
+    governor: str | None
+    features: tuple[str, ...] = ()
+
+
+class Memory(Record):
+    """Main memory in bytes; `limit_bytes` is a container's limit where one holds."""
+
+    total_bytes: int
+    swap_bytes: int | None
+    limit_bytes: int | None
+
+
+class OperatingSystem(Record):
+    """The operating system; `virtualisation` names the hypervisor or container, `none` on bare metal."""
+
+    name: str
+    release: str
+    kernel: str
+    virtualisation: str | None
+
+
+class Accelerator(Record):
+    """One accelerator; `device_id` is its UUID or PCI address, salted and hashed."""
+
+    vendor: str
+    model: str
+    device_id: str
+    memory_bytes: int | None
+    power_limit_w: float | None
+    driver: str | None
+    peer_links: str | None = None
+
+
+class Software(Record):
+    """What ran: versions by distribution name; `frameworks` only those that can run a workload."""
+
+    oildrop: str
+    python: str
+    frameworks: dict[str, str]
+    libraries: dict[str, str]
+    drivers: dict[str, str]
+    git_revision: str | None
+    image: str | None
+    environment: dict[str, str] = Field(default={}, description="by allow-list only")
+
+
+class System(Record):
+    """`system.json` of a bundle. `missing` maps a dotted field to the reason why it is None."""
+
+    schema_id: Literal["oildrop.system/1"] = Field(default="oildrop.system/1", alias="schema")
+    cpu: Cpu
+    memory: Memory
+    os: OperatingSystem
+    accelerators: tuple[Accelerator, ...]
+    power_cap_w: float | None
+    software: Software
+    missing: dict[str, str] = {}
+
+    model_config = Record.model_config | {"populate_by_name": True}
+
+    def system_id(self) -> str:
+        """16 hex digits over device models and counts, topology, power cap and CPU."""
+        return sha256_of(
+            {
+                "cpu": [self.cpu.model, self.cpu.architecture, self.cpu.sockets, self.cpu.usable_cores],
+                "memory_gib": round(self.memory.total_bytes / 2**30),
+                "accelerators": [[a.vendor, a.model, a.power_limit_w, a.peer_links] for a in self.accelerators],
+                "power_cap_w": self.power_cap_w,
+            }
+        )[:16]
+
+    def software_id(self) -> str:
+        """16 hex digits over framework, driver, harness and image versions."""
+        software = self.software
+        return sha256_of(
+            {
+                "oildrop": software.oildrop,
+                "frameworks": software.frameworks,
+                "drivers": software.drivers,
+                "image": software.image,
+            }
+        )[:16]

@@ -1,0 +1,1 @@
+"""The rulebook, version 1, as data."""

@@ -1,0 +1,104 @@
+"""The table of peaks: orders that physics and vendors keep, closed forms for some rows, and lookup by whole name."""
+
+import itertools
+import tomllib
+from datetime import date
+from importlib import resources
+
+import pytest
+
+from oildrop.rules.rulebook import DevicePeaks, Division
+
+FOLDER = resources.files("oildrop.rules.v1")
+
+
+def read(name):
+    return tomllib.loads(FOLDER.joinpath(name).read_text())
+
+
+PARTS = [DevicePeaks.model_validate(row) for row in read("devices.toml")["device"]]
+BY_NAME = {name: part for part in PARTS for name in part.match}
+WIDTHS = ["fp32", "tf32", "bf16", "fp8"]
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+def test_narrower_dtypes_are_never_slower(part):
+    peaks = [part.peak_flop_per_s[dtype] for dtype in WIDTHS if dtype in part.peak_flop_per_s]
+    assert peaks == sorted(peaks)
+    assert part.peak_flop_per_s.keys() <= {*WIDTHS, "fp16"}
+    if "bf16" in part.peak_flop_per_s:
+        assert part.peak_flop_per_s["bf16"] == part.peak_flop_per_s["fp16"]
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+def test_dense_and_not_sparse_figures(part):
+    # On tensor cores halving the width doubles the dense rate; a sparse figure beside a dense one would make it four.
+    ladder = [part.peak_flop_per_s[dtype] for dtype in WIDTHS[1:] if dtype in part.peak_flop_per_s]
+    for wide, narrow in itertools.pairwise(ladder):
+        assert 1.9 < narrow / wide < 2.1
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+def test_units_are_plausible_and_each_row_has_its_source(part):
+    assert all(1e13 < peak < 1e16 for peak in part.peak_flop_per_s.values())
+    assert 1e11 < part.bandwidth_bytes_per_s < 2e13
+    assert 50 < part.tdp_w < 1500
+    assert part.memory_bytes % 2**30 == 0
+    assert 8 <= part.memory_bytes / 2**30 <= 512
+    assert len(part.source) > 10
+    assert date(2017, 1, 1) < date.fromisoformat(part.date)
+
+
+def test_each_driver_name_leads_to_one_part():
+    names = [name.casefold() for part in PARTS for name in part.match]
+    assert len(names) == len(set(names))
+    assert len({part.name for part in PARTS}) == len(PARTS)
+
+
+@pytest.mark.parametrize(
+    ("name", "units", "flop_per_cycle", "clock_hz", "within"),
+    [
+        # units x dense fp16 matrix FLOP a cycle x boost clock (two sheets assume a little less than the boost clock)
+        ("Tesla V100-SXM2-32GB", 80, 1024, 1.530e9, 0.005),
+        ("NVIDIA A100-SXM4-80GB", 108, 2048, 1.410e9, 0.005),
+        ("NVIDIA H100 80GB HBM3", 132, 4096, 1.830e9, 0.005),
+        ("NVIDIA H200", 132, 4096, 1.830e9, 0.005),
+        ("NVIDIA H100 PCIe", 114, 4096, 1.620e9, 0.005),
+        ("NVIDIA L4", 60, 1024, 2.040e9, 0.04),
+        ("NVIDIA L40S", 142, 1024, 2.520e9, 0.04),
+        ("NVIDIA GeForce RTX 4090", 128, 512, 2.520e9, 0.005),
+        ("AMD Instinct MI300X", 304, 2048, 2.100e9, 0.005),
+    ],
+)
+def test_peaks_equal_units_times_work_a_cycle_times_clock(name, units, flop_per_cycle, clock_hz, within):
+    assert BY_NAME[name].peak_flop_per_s["fp16"] == pytest.approx(units * flop_per_cycle * clock_hz, rel=within)
+
+
+@pytest.mark.parametrize(
+    ("name", "bus_bits", "bits_per_s_a_pin"),
+    [
+        ("NVIDIA A100-SXM4-40GB", 5120, 2.43e9),
+        ("NVIDIA H100 80GB HBM3", 5120, 5.23e9),
+        ("NVIDIA L40S", 384, 18e9),
+        ("NVIDIA GeForce RTX 4090", 384, 21e9),
+        ("AMD Instinct MI300X", 8192, 5.2e9),
+    ],
+)
+def test_bandwidth_equals_bus_width_times_pin_rate(name, bus_bits, bits_per_s_a_pin):
+    assert BY_NAME[name].bandwidth_bytes_per_s == pytest.approx(bus_bits * bits_per_s_a_pin / 8, rel=0.005)
+
+
+def test_the_divisions_are_closed_and_open():
+    divisions = [Division.model_validate(row) for row in read("divisions.toml")["division"]]
+    assert [division.name for division in divisions] == ["closed", "open"]
+    assert all(len(division.text) > 40 for division in divisions)
+
+
+def test_each_scenario_names_the_headline_of_its_kind():
+    from oildrop.rules.catalogue import CATALOGUE
+    from oildrop.rules.summary import HEADLINE
+
+    scenarios = read("scenarios.toml")["scenario"]
+    assert {row["kind"]: row["metric"] for row in scenarios} == HEADLINE
+    assert all(row["metric"] in CATALOGUE and row["kind"] in CATALOGUE[row["metric"]].kinds for row in scenarios)
+    assert [row["name"] for row in scenarios if row["ranked"]] == ["time-to-target"]

@@ -1,0 +1,154 @@
+"""What a configuration's runs say together: what counts, when an interval is printed, and why not."""
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from oildrop.rules.outcomes import MEANINGS
+from oildrop.rules.summary import NOT_COUNTED, SetRun, summarise
+
+OK = SetRun(
+    benchmark="lm-pretrain",
+    tier="nano",
+    backend="torch-cpu",
+    division="closed",
+    workload_id="w1",
+    system_id="s1",
+    software_id="f1",
+    set_id="set1",
+    outcome="ok",
+    seeds_chosen=False,
+    kind="to_target",
+    value=20.0,
+    elapsed_s=25.0,
+)
+
+
+def failed(outcome, elapsed_s=60.0):
+    return replace(OK, outcome=outcome, value=None, elapsed_s=elapsed_s)
+
+
+def one(runs):
+    (summary,) = summarise(runs)
+    return summary
+
+
+def test_five_successful_runs_are_ranked_with_an_interval():
+    values = [18.0, 19.0, 20.0, 21.0, 22.0]
+    summary = one(replace(OK, value=value) for value in values)
+    logs = [math.log(value) for value in values]
+    mean = sum(logs) / 5
+    reach = 2.776445 * math.sqrt(sum((log - mean) ** 2 for log in logs) / 4 / 5)
+    assert summary.metric == "time_to_target_s"
+    assert summary.estimate == pytest.approx(math.exp(mean))
+    assert summary.ci95_low == pytest.approx(math.exp(mean - reach), rel=1e-6)
+    assert summary.ci95_high == pytest.approx(math.exp(mean + reach), rel=1e-6)
+    assert (summary.runs, summary.ok, summary.failed, summary.not_counted) == (5, 5, 0, 0)
+    assert (summary.standing, summary.reason, summary.success_rate) == ("ranked", None, 1.0)
+    assert summary.expected_time_to_success_s == 25.0
+
+
+def test_the_json_has_the_keys_that_scripts_use():
+    promised = ["benchmark", "tier", "backend", "division", "workload_id", "runs", "ok", "metric", "estimate"]
+    dumped = one([OK, OK]).model_dump(mode="json")
+    assert all(key in dumped for key in [*promised, "ci95_low", "ci95_high"])
+
+
+def test_one_run_has_an_estimate_but_no_interval():
+    summary = one([OK])
+    assert (summary.estimate, summary.ci95_low, summary.ci95_high) == (pytest.approx(20.0), None, None)
+    assert (summary.standing, summary.reason) == ("anecdote", "1 run has no interval")
+
+
+@pytest.mark.parametrize("outcome", ["target_missed", "diverged", "oom", "timeout", "crash", "lost", "cancelled"])
+def test_one_failure_withdraws_the_estimate_and_leaves_the_expected_time(outcome):
+    summary = one([OK, OK, OK, OK, failed(outcome)])
+    assert (summary.estimate, summary.ci95_low, summary.ci95_high) == (None, None, None)
+    assert summary.expected_time_to_success_s == (4 * 25.0 + 60.0) / 4
+    assert summary.reason == "1 of 5 runs did not succeed, so time_to_target_s has no estimate"
+    assert (summary.ok, summary.failed, summary.standing) == (4, 1, "ranked")
+    # Wilson's interval for 4 of 5, from a printed table
+    assert (summary.success_ci95_low, summary.success_ci95_high) == (
+        pytest.approx(0.3755, abs=1e-4),
+        pytest.approx(0.9638, abs=1e-4),
+    )
+
+
+def test_every_outcome_either_counts_or_is_listed_as_not_counting():
+    for outcome in MEANINGS:
+        summary = one([OK, failed(outcome)])
+        assert summary.runs == (1 if outcome in NOT_COUNTED else 2), outcome
+        assert sum(summary.outcomes.values()) == 2
+
+
+def test_chosen_seeds_never_enter():
+    chosen = replace(OK, seeds_chosen=True, value=0.001)
+    summary = one([OK, OK, OK, chosen, replace(failed("crash"), seeds_chosen=True)])
+    assert (summary.runs, summary.not_counted, summary.outcomes) == (3, 2, {"crash": 1, "ok": 4})
+    assert summary.estimate == pytest.approx(20.0)
+    only = one([chosen])
+    assert (only.standing, only.estimate, only.success_rate, only.reason) == ("unranked", None, None, "no run counts")
+
+
+def test_an_invalid_run_unranks_its_set():
+    summary = one([OK] * 6 + [failed("invalid")])
+    assert summary.standing == "unranked"
+    assert summary.reason.startswith("an invalid run unranks its set (set1)")
+    assert summary.estimate is None
+
+
+def test_no_success_has_no_expected_time():
+    summary = one([failed("oom")] * 3)
+    assert (summary.expected_time_to_success_s, summary.success_rate) == (None, 0.0)
+    assert "no run succeeded" in summary.reason
+
+
+def test_an_unknown_duration_leaves_the_expected_time_unknown():
+    summary = one([OK, OK, failed("lost", elapsed_s=None)])
+    assert summary.expected_time_to_success_s is None
+    assert "1 of 3 runs have no known duration" in summary.reason
+
+
+@pytest.mark.parametrize("value", [None, 0.0, -1.0, math.nan, math.inf])
+def test_a_value_that_is_missing_or_impossible_leaves_no_estimate(value):
+    summary = one([OK, OK, replace(OK, value=value)])
+    assert (summary.estimate, summary.reason) == (None, "1 of 3 runs carry no time_to_target_s above 0")
+
+
+def test_fixed_work_has_throughput_and_no_rank():
+    summary = one([replace(OK, kind="fixed_work", tier="smoke", value=100.0)] * 5)
+    assert (summary.metric, summary.estimate) == ("train_samples_per_s", pytest.approx(100.0))
+    assert (summary.standing, summary.reason) == ("unranked", "fixed work is never ranked")
+
+
+@pytest.mark.parametrize("part", ["workload_id", "system_id", "software_id", "backend", "division"])
+def test_unlike_runs_are_never_pooled(part):
+    other = replace(OK, **{part: "zz"}, value=99.0)
+    first, second = summarise([OK, other, OK])
+    assert (first.runs, second.runs) == (2, 1)
+    assert getattr(second, part) == "zz"
+    assert first.estimate == pytest.approx(20.0)
+
+
+def test_kinds_without_a_headline_have_no_summary():
+    assert summarise([replace(OK, kind="calibrate"), replace(OK, kind="probe")]) == ()
+    assert summarise([]) == ()
+
+
+RUN = st.sampled_from([*MEANINGS]).map(lambda outcome: OK if outcome == "ok" else failed(outcome))
+
+
+@settings(deadline=None)
+@given(st.lists(RUN, min_size=1, max_size=8), st.randoms())
+def test_order_and_other_configurations_change_nothing(runs, random):
+    alone = one(runs)
+    others = [replace(run, system_id="s2", value=1.0) for run in runs]
+    mixed = [*runs, *others]
+    random.shuffle(mixed)
+    assert summarise(mixed)[0] == alone
+    assert alone.runs == alone.ok + alone.failed
+    assert (alone.estimate is None) == (alone.runs == 0 or alone.failed > 0)
+    assert alone.reason is not None or alone.runs > 1
