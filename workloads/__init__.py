@@ -1,0 +1,1 @@
+"""Reference workloads: protocols, integer randomness, then one folder a task."""

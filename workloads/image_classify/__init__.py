@@ -1,0 +1,1 @@
+"""Train a small convolutional network on handwritten digits."""

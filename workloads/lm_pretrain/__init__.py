@@ -1,0 +1,1 @@
+"""Train a decoder-only transformer on a source of known entropy."""
