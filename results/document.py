@@ -1,0 +1,86 @@
+"""The `oildrop.runs/1` document: runs with their metrics and findings, and what they say together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from oildrop.results.layout import StoreLayout
+from oildrop.results.rows import RunRow
+from oildrop.rules.canonical import json_number
+from oildrop.rules.summary import HEADLINE, SetRun, summarise
+
+SCHEMA = "oildrop.runs/1"
+
+FROM_SPEC = (
+    "benchmark", "tier", "backend", "division", "kind", "seed", "seed_index", "workload_id", "system_id", "software_id",
+)  # fmt: skip
+
+SUMMARY_FIELDS = (
+    "benchmark", "tier", "backend", "division", "workload_id", "runs", "ok", "metric", "estimate", "ci95_low",
+    "ci95_high",
+)  # fmt: skip
+
+
+def runs_document(layout: StoreLayout, rows: Sequence[RunRow]) -> dict[str, Any]:
+    """The document of `rows`, each run once; NaN and infinities are strings, as JSON has none."""
+    unique = list({row.run_id: row for row in rows}.values())
+    summaries = [summary.model_dump(mode="json") for summary in summarise(set_runs(unique))]
+    return {
+        "schema": SCHEMA,
+        "store": str(layout.root),
+        "runs": [_run(row) for row in unique],
+        "summary": [_first(summary, SUMMARY_FIELDS) for summary in summaries],
+    }
+
+
+def set_runs(rows: Iterable[RunRow]) -> list[SetRun]:
+    """What a summary needs of `rows`."""
+    return [_set_run(row) for row in rows]
+
+
+def _set_run(row: RunRow) -> SetRun:
+    spec = row.spec
+    headline = row.headlines.get(HEADLINE.get(spec.kind, ""))
+    return SetRun(
+        benchmark=spec.benchmark,
+        tier=spec.tier,
+        backend=spec.backend,
+        division=spec.division,
+        workload_id=spec.workload_id,
+        system_id=spec.system_id,
+        software_id=spec.software_id,
+        set_id=spec.set_id,
+        outcome=row.outcome,
+        seeds_chosen=spec.seeds_chosen,
+        kind=spec.kind,
+        value=headline.value if headline else None,
+        elapsed_s=row.elapsed_s,
+    )
+
+
+def _run(row: RunRow) -> dict[str, Any]:
+    judgement = row.judgement
+    return {
+        "run_id": row.run_id,
+        **{name: getattr(row.spec, name) for name in FROM_SPEC},
+        "outcome": judgement.outcome,
+        "reason": judgement.reason,
+        "metrics": [_plain(metric.model_dump()) for metric in judgement.metrics],
+        "findings": [_plain(finding.model_dump()) for finding in judgement.findings],
+    }
+
+
+def _first(summary: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """`summary` with the contract's fields first; what else it tells follows."""
+    return {name: summary[name] for name in names} | summary
+
+
+def _plain(value: Any) -> Any:
+    """`value` with floats that JSON cannot hold as strings."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return json_number(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,1 @@
+"""The index's schema as numbered SQL files, each applied once and kept for ever."""

@@ -1,0 +1,56 @@
+"""What many tests share: a store of their own and made-up runs in real bundles."""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from oildrop.results.layout import StoreLayout
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def synthetic() -> ModuleType:
+    """`benchmarks/synthetic.py`, which writes made-up runs."""
+    spec = importlib.util.spec_from_file_location("synthetic", ROOT / "benchmarks" / "synthetic.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["synthetic"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> StoreLayout:
+    """An empty store."""
+    layout = StoreLayout(tmp_path / "store")
+    layout.ensure()
+    return layout
+
+
+MakeBundle = Callable[..., Path]
+
+
+@pytest.fixture
+def make_bundle(store: StoreLayout, synthetic: ModuleType) -> MakeBundle:
+    """Writes one bundle into `store` (or `layout=`) and returns its folder.
+
+    Keywords as of `synthetic_run`: outcome, benchmark, seed_index, events, tier, run_id, system. The same
+    keywords give the same bundle; nothing waits for the disk.
+    """
+
+    def make(layout: StoreLayout = store, **keywords: Any) -> Path:
+        keywords.setdefault("rng", random.Random(str(sorted(keywords.items(), key=str))))
+        with mock.patch("os.fsync"):
+            return synthetic.synthetic_run(layout, **keywords)
+
+    return make
