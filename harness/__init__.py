@@ -1,0 +1,1 @@
+"""Runs one workload once and measures it."""

@@ -1,0 +1,1 @@
+"""One file a framework: find the device, wait for it, ask for its memory."""

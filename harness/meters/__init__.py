@@ -1,0 +1,7 @@
+"""One file a vendor behind one interface: power, energy, utilisation.
+
+`interface` is what every meter offers, `open_meters` chooses the meters of a backend. `process`
+(psutil) and `rapl` read the operating system; `nvidia` reads NVML, with `nvidia_errors` for its
+error codes and `isolation` to try it in a child first. `replay` plays a recorded trace in place
+of a device, `empty` is the meter that only says why nothing is measured.
+"""

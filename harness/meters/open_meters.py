@@ -1,0 +1,102 @@
+"""Choose the meters of a backend. Every one that was tried is among them, if only to say why it is silent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from oildrop.harness.meters.empty import EmptyMeter
+from oildrop.harness.meters.interface import Meter, MeterError
+from oildrop.harness.meters.isolation import Answer
+from oildrop.harness.meters.nvidia import NvidiaMeter, describe_in_child, driver_present, load_library
+from oildrop.harness.meters.process import ProcessMeter
+from oildrop.harness.meters.rapl import open_rapl
+from oildrop.harness.system.device_ids import salted_id
+
+ENERGY_METERS = ("rapl", "nvidia", "amd", "apple", "tpu")
+"""Meters that would measure energy or power."""
+
+UNWRITTEN = {
+    "rocm": ("amd", "no meter for AMD accelerators is written yet"),
+    "mps": ("apple", "no meter for Apple silicon is written yet"),
+    "metal": ("apple", "no meter for Apple silicon is written yet"),
+    "tpu": ("tpu", "TPUs have no energy interface"),
+}
+"""Why a platform has no meter, by the last part of the backend's name."""
+
+NO_DRIVER = "no NVIDIA driver left a trace in /dev or /proc; install it, or give the container access to the device"
+
+
+def open_meters(
+    backend: str,
+    worker_pid: int,
+    *,
+    device_uuids: Sequence[str] | None = None,
+    salt: str = "",
+    root: Path = Path("/"),
+    describe: Callable[[], Answer] = describe_in_child,
+    load: Callable[[], Any] = load_library,
+) -> list[Meter]:
+    """The meters of a run on `backend`, the process meter first.
+
+    Args:
+        device_uuids: The devices that the worker drives, by UUID; None takes all of the vendor's.
+        salt: The store's secret under the device ids.
+        describe: Asks the vendor's library in a child, before `load` imports it here.
+    """
+    platform = backend.rpartition("-")[2]
+    meters: list[Meter] = [ProcessMeter(worker_pid), *open_rapl(root)]
+    if platform == "cuda":
+        meters += open_nvidia(device_uuids, salt, root=root, describe=describe, load=load)
+    if platform in UNWRITTEN:
+        meters.append(EmptyMeter(*UNWRITTEN[platform]))
+    return [*meters, *_energy_gap(meters)]
+
+
+def open_nvidia(
+    device_uuids: Sequence[str] | None,
+    salt: str,
+    *,
+    root: Path,
+    describe: Callable[[], Answer],
+    load: Callable[[], Any],
+) -> list[Meter]:
+    """A meter a device, or an empty one with the reason."""
+    if not driver_present(root):
+        return [EmptyMeter("nvidia", NO_DRIVER)]
+    answer = describe()
+    if answer.reason is not None:
+        return [EmptyMeter("nvidia", answer.reason)]
+    uuids = [device["uuid"] for device in answer.value["devices"]]
+    if device_uuids is not None:
+        uuids = [_full_uuid(uuid) for uuid in device_uuids]
+    if not uuids:
+        return [EmptyMeter("nvidia", "the driver shows no device")]
+    return [_open_device(load, uuid, salted_id(salt, uuid)) for uuid in uuids]
+
+
+def _open_device(load: Callable[[], Any], uuid: str, device_id: str) -> Meter:
+    try:
+        return NvidiaMeter(load(), uuid, device_id)
+    except MeterError as error:
+        return EmptyMeter("nvidia", str(error), device=device_id)
+
+
+def _full_uuid(uuid: str) -> str:
+    """Frameworks leave out the prefix that NVML asks for."""
+    return uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"
+
+
+def _energy_gap(meters: Sequence[Meter]) -> list[Meter]:
+    """An empty energy meter with everybody's reasons, when nobody measures energy or power."""
+    if any(_measures_energy(meter) for meter in meters):
+        return []
+    tried = [info for info in (meter.info() for meter in meters) if info.name in ENERGY_METERS]
+    reasons = [f"{info.name}: {info.reason or 'neither energy nor power is offered'}" for info in tried]
+    return [EmptyMeter("energy", "; ".join(reasons))]
+
+
+def _measures_energy(meter: Meter) -> bool:
+    info = meter.info()
+    return info.status == "measured" and info.name in ENERGY_METERS and getattr(meter, "measures_energy", True)

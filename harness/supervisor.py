@@ -1,0 +1,297 @@
+"""Runs one registered run to its recorded end, whatever happens to its worker.
+
+The supervisor spawns the worker, writes the event chain from what the worker says, samples the meters, keeps
+the limits, and seals the bundle. Every way out of here leaves a log whose last word says how it ended.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from oildrop.harness.child import WorkerProcess
+from oildrop.harness.clock import Clock, HostClock, RunClock
+from oildrop.harness.ending import EndFacts, Ending, ending_of
+from oildrop.harness.host_state import host_state
+from oildrop.harness.inbox import Inbox
+from oildrop.harness.interrupts import Interrupts
+from oildrop.harness.kernel import oom_kills
+from oildrop.harness.messages import Message
+from oildrop.harness.metering import Metering
+from oildrop.harness.presence import Presence
+from oildrop.harness.recorder import Recorder
+from oildrop.harness.reserve import free_reserve, is_disk_full
+from oildrop.harness.watch import Breach, Watch
+from oildrop.results.bundle.write import BundleWriter
+from oildrop.rules import keys
+from oildrop.rules.errors import BundleError
+from oildrop.rules.records import RunSpec
+
+WORKER_MODULE = "oildrop.harness.worker"
+TICK_S = 0.1
+LOOK_S = 0.5
+"""How often memory, clocks and neighbours are looked at."""
+EXIT_WAIT_S = 5.0
+
+
+class Observer(Protocol):
+    """Who is told how a run gets on."""
+
+    def phase(self, name: str) -> None:
+        """The worker began phase `name`."""
+
+    def evaluated(self, samples: int, quality: float | None) -> None:
+        """An evaluation after `samples` samples gave `quality`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One registered run and what its supervisor needs.
+
+    Attributes:
+        step_cost_s: The harness's cost a step as calibrated on this host, seconds; None where that failed.
+        unsupported_reason: Set where the run cannot start: it is recorded as `unsupported` without a worker.
+        environment: Variables that the worker gets beside this process's own.
+    """
+
+    spec: RunSpec
+    writer: BundleWriter
+    store_root: Path
+    reserve: Path
+    salt: str
+    redact: Callable[[Any], Any]
+    step_cost_s: float | None
+    unsupported_reason: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    worker_module: str = WORKER_MODULE
+
+
+def supervise(job: Job, observer: Observer, clock: Clock | None = None) -> Ending:
+    """Run the job to its end, record and seal it; returns what the log claims.
+
+    Raises:
+        OSError: Even the freed reserve did not make room for the last words.
+    """
+    run_clock = RunClock(clock or HostClock())
+    supervision = _Supervision(job, observer, run_clock)
+    with Interrupts() as interrupts:
+        try:
+            ending = supervision.run(interrupts)
+        except OSError as error:
+            if not is_disk_full(error):
+                raise
+            free_reserve(job.reserve)
+            ending = supervision.record_disk_full()
+        try:
+            job.writer.seal()
+        except OSError as error:
+            if not is_disk_full(error):
+                raise
+            free_reserve(job.reserve)
+            job.writer.seal()
+    return ending
+
+
+class _Supervision:
+    """The state of one run under supervision."""
+
+    def __init__(self, job: Job, observer: Observer, clock: RunClock) -> None:
+        self._job = job
+        self._observer = observer
+        self._clock = clock
+        self._recorder = Recorder(job.writer, clock, job.redact)
+        self._watch = Watch(job.spec.limits)
+        self._claim: tuple[str, str | None] | None = None
+        self._memory_peak_bytes = 0
+        self._seen_neighbours: set[str] = set()
+        self._cpu_marks_s: dict[str, float] = {}
+        self._metering: Metering | None = None
+        self._breach: Breach | None = None
+        self._exit_status: int | None = None
+
+    def run(self, interrupts: Interrupts) -> Ending:
+        """Everything from the first event to the last word."""
+        self._open_log()
+        kills_before = oom_kills()
+        if self._job.unsupported_reason is not None:
+            self._claim = ("unsupported", self._job.unsupported_reason)
+        else:
+            self._run_worker(interrupts)
+        kills_after = oom_kills()
+        facts = EndFacts(
+            claim=self._claim,
+            breach=self._breach,
+            cancelled_by=interrupts.asked_by,
+            disk_full=False,
+            exit_status=self._exit_status,
+            kernel_oom=kills_before is not None and kills_after is not None and kills_after > kills_before,
+        )
+        return self._close_log(ending_of(facts))
+
+    def record_disk_full(self) -> Ending:
+        """The last words of a run whose disk was full, once the reserve is freed."""
+        facts = EndFacts(
+            claim=None, breach=None, cancelled_by=None, disk_full=True, exit_status=self._exit_status, kernel_oom=False
+        )
+        return self._last_word(ending_of(facts))
+
+    def _open_log(self) -> None:
+        spec, record = self._job.spec, self._recorder.record
+        record(keys.INIT_START)
+        record(keys.PHASE, "probe")
+        record(keys.SUBMISSION_BENCHMARK, spec.benchmark)
+        record(keys.SUBMISSION_DIVISION, spec.division)
+        record(keys.SUBMISSION_PLATFORM, spec.system_id, {"backend": spec.backend})
+        record(keys.BENCHMARK_SHA256, spec.benchmark_sha256)
+        record(keys.CACHE_CLEAR, True)
+        for key, value in optimizer_events(spec):
+            record(key, value)
+        record(keys.HOST_STATE, "before", host_state(self._job.store_root))
+        self._recorder.sync()
+
+    def _run_worker(self, interrupts: Interrupts) -> None:
+        job = self._job
+        with (
+            fresh_caches() as caches,
+            Presence(job.spec.run_id, device_name(job.spec.backend)) as presence,
+            WorkerProcess(
+                job.writer.path,
+                job.writer.path / "output.log",
+                {**os.environ, **caches, **job.environment},
+                module=job.worker_module,
+            ) as worker,
+        ):
+            self._watch.heard(self._clock.now_ns())
+            try:
+                self._follow(worker, presence, interrupts)
+            finally:
+                self._exit_status = worker.end()
+                if self._metering is not None:
+                    self._metering.stop()
+
+    def _follow(self, worker: WorkerProcess, presence: Presence, interrupts: Interrupts) -> None:
+        """Record what the worker says until it ends, breaks a limit, or somebody asks for an end."""
+        inbox, look_at_s = Inbox(worker.pipe), 0.0
+        while not inbox.closed:
+            try:
+                for message in inbox.wait(TICK_S):
+                    self._receive(message, worker)
+            except (ValueError, BundleError) as error:
+                self._claim = ("crash", str(error))
+                return
+            if self._metering is not None:
+                self._metering.write_out()
+            if time.monotonic() >= look_at_s:
+                look_at_s = time.monotonic() + LOOK_S
+                self._look(worker, presence)
+            self._breach = self._watch.breach(self._clock.now_ns())
+            if interrupts.asked_by is not None or (self._breach is not None and self._claim is None):
+                return
+        self._breach = None
+        worker.wait(EXIT_WAIT_S)
+
+    def _receive(self, message: Message, worker: WorkerProcess) -> None:
+        now_ns = self._clock.now_ns()
+        self._watch.heard(now_ns)
+        proc = "worker-0"
+        if message.key == keys.OUTCOME:
+            self._claim = (str(message.value), message.meta.get("reason"))
+            return
+        if message.key == keys.CHUNK:
+            self._recorder.receive_chunk(message, proc)
+            return
+        if message.key == keys.PROCESS:
+            self._start_metering(message, worker)
+            return
+        if message.key == keys.HEARTBEAT:
+            self._watch.progressed(int(message.value), now_ns)
+        if message.key in (keys.RUN_START, keys.RUN_STOP):
+            self._cpu_marks_s[message.key] = time.process_time()
+        self._recorder.receive(message, proc)
+        self._tell(message, now_ns)
+
+    def _tell(self, message: Message, now_ns: int) -> None:
+        """Pass on what the watch and the observer want to know."""
+        if message.key == keys.PHASE:
+            self._watch.entered(str(message.value), now_ns)
+            self._observer.phase(str(message.value))
+        elif message.key == keys.EVAL_ACCURACY:
+            quality = message.value if isinstance(message.value, float | int) else None
+            self._observer.evaluated(int(message.meta.get("samples", 0)), quality)
+
+    def _start_metering(self, message: Message, worker: WorkerProcess) -> None:
+        """Open the meters of the devices that the worker drives, and record both."""
+        spec = self._job.spec
+        self._metering = Metering(
+            spec.backend,
+            worker.pid,
+            device_uuids=tuple(message.meta.get("device_uuids", ())),
+            salt=self._job.salt,
+            start_ns=self._clock.start_ns,
+            writer=self._job.writer,
+            recorder=self._recorder,
+        )
+        meta = {"role": "worker", "node": 0, "rank": 0, "device_ids": list(self._metering.device_ids)}
+        self._recorder.record(keys.PROCESS, "worker-0", meta)
+        self._metering.start()
+
+    def _look(self, worker: WorkerProcess, presence: Presence) -> None:
+        """Memory, clocks, neighbours."""
+        resident = worker.resident_bytes()
+        if resident is not None:
+            self._memory_peak_bytes = max(self._memory_peak_bytes, resident)
+            self._watch.used(resident)
+        for found in self._clock.breaks():
+            self._recorder.record(keys.CLOCK, found.kind, {"by_s": round(found.by_s, 3)})
+        for neighbour in presence.neighbours():
+            if neighbour.run_id not in self._seen_neighbours:
+                self._seen_neighbours.add(neighbour.run_id)
+                self._recorder.record(keys.OTHER_RUN, neighbour.run_id, {"device": neighbour.device})
+
+    def _close_log(self, ending: Ending) -> Ending:
+        if self._memory_peak_bytes:
+            self._recorder.record(keys.MEMORY, self._memory_peak_bytes, {"scope": "process", "by": "supervisor"})
+        if self._job.step_cost_s is not None:
+            start_s, stop_s = (self._cpu_marks_s.get(key) for key in (keys.RUN_START, keys.RUN_STOP))
+            spent_s = stop_s - start_s if start_s is not None and stop_s is not None else None
+            self._recorder.record(keys.OVERHEAD, self._job.step_cost_s, {"supervisor_cpu_s": spent_s})
+        self._recorder.record(keys.HOST_STATE, "after", host_state(self._job.store_root))
+        return self._last_word(ending)
+
+    def _last_word(self, ending: Ending) -> Ending:
+        self._recorder.record(keys.OUTCOME, ending.outcome, ending.evidence)
+        self._recorder.sync()
+        return ending
+
+
+def optimizer_events(spec: RunSpec) -> Iterator[tuple[str, Any]]:
+    """The optimizer's settings under the logging convention's names: `opt_name`, `opt_base_learning_rate`, …."""
+    renamed = {"learning_rate": keys.OPT_BASE_LEARNING_RATE}
+    for key, value in spec.settings.items():
+        section, _, name = key.partition(".")
+        if section == "optimizer":
+            yield renamed.get(name, f"opt_{name}"), value
+
+
+def device_name(backend: str) -> str:
+    """What two runs must share to disturb each other: the processor, or the first accelerator."""
+    return "cpu" if backend.endswith("-cpu") else "accelerator-0"
+
+
+@contextmanager
+def fresh_caches() -> Iterator[dict[str, str]]:
+    """Environment that points every compile cache at an empty folder of this run; removed at its end."""
+    with tempfile.TemporaryDirectory(prefix="oildrop-caches-", ignore_cleanup_errors=True) as folder:
+        yield {
+            "TORCHINDUCTOR_CACHE_DIR": f"{folder}/inductor",
+            "TRITON_CACHE_DIR": f"{folder}/triton",
+            "CUDA_CACHE_PATH": f"{folder}/cuda",
+        }
+
+

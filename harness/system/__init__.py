@@ -1,0 +1,7 @@
+"""What this machine is: processor, memory, system, accelerators, software.
+
+`probe` puts the record together. `source` is where everything is read from (a file tree,
+commands, the environment), so that tests hand in another one. Then one file a part: `cpu`
+with `cpuinfo` and `cgroups`, `memory`, `sysctl` (macOS), `operating_system`, `accelerators`
+with `pci`, `power_cap`, `software`; `names` makes the redactor of this machine.
+"""
