@@ -1,0 +1,77 @@
+"""`oildrop`: the table of commands, and the one way into and out of each."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from oildrop.suite.cli import errors
+from oildrop.suite.cli.lazy import LazyGroup, make_app
+
+COMMANDS = {
+    "list": "What can run here and why not; the settings of one benchmark.",
+    "system": "This machine in words and numbers.",
+    "doctor": "What would spoil a run on this machine.",
+    "run": "Measure: run benchmarks and keep every run.",
+    "runs": "List the runs of a store, newest first.",
+    "show": "One run: metrics, findings, phases, how to repeat it.",
+    "compare": "Whether two configurations differ, and by how much.",
+    "check": "Judge a run or bundle again: integrity, then every rule.",
+    "ingest": "Take bundles from elsewhere into the store.",
+    "rebuild": "Make the store's index again from its bundles.",
+    "export": "Write runs as bundle, JSON, CSV, Parquet or mllog.",
+    "site": "Build the results page, or serve it on this machine.",
+}
+"""Every command, which is a module of this package, in one line each."""
+
+
+class _Commands(LazyGroup):
+    package = __package__ or ""
+    table = COMMANDS
+
+
+app = make_app(cls=_Commands)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"oildrop {version('oildrop')}")
+        raise typer.Exit
+
+
+@app.callback(
+    no_args_is_help=True, epilog="To measure this machine: oildrop run. About one command: oildrop COMMAND --help."
+)
+def oildrop(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """A hardware benchmark that keeps every run, the bad ones beside the good."""
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one command line (`args`, else the process's own) and return its exit code."""
+    if args is None and not sys.warnoptions:
+        warnings.simplefilter("ignore")  # a library's advice to programmers is nothing that a person can act on
+    words = list(sys.argv[1:] if args is None else args)
+    return errors.guarded(lambda: _call(words), as_json=wants_json(words))
+
+
+def wants_json(words: Sequence[str]) -> bool:
+    """Whether `--json` stands among the options, even where the rest cannot be parsed."""
+    options = words[: words.index("--")] if "--" in words else words
+    return "--json" in options
+
+
+def _call(words: list[str]) -> int | None:
+    command = typer.main.get_command(app)
+    with command.make_context("oildrop", words) as context:
+        code: int | None = command.invoke(context)
+    return code

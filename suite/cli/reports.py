@@ -1,0 +1,57 @@
+"""How an invocation of `oildrop run` went: its runs, a sentence a configuration, and what to do next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from oildrop.suite.cli.headlines import named
+from oildrop.suite.cli.numbers import show_value
+from oildrop.suite.cli.output import screen
+
+if TYPE_CHECKING:
+    from oildrop.results.layout import StoreLayout
+    from oildrop.suite.execute import ExecutionReport
+
+
+def print_report(layout: StoreLayout, report: ExecutionReport, document: dict[str, Any]) -> None:
+    """Print the runs of `report` and the summaries of their `document`."""
+    from oildrop.suite.cli.runs import print_runs_table
+
+    console = screen()
+    if report.rows:
+        print_runs_table(console, report.rows)
+        console.print()
+    for summary in document["summary"]:
+        console.print(summary_sentence(summary))
+    otherwise = sum(row.outcome != "ok" for row in report.rows)
+    if otherwise:
+        console.print(f"{otherwise} of {len(report.rows)} runs ended otherwise than ok; each is kept and shown.")
+    if report.cancelled:
+        console.print("Stopped by hand: the runs that were left were not started.")
+    console.print(f"\nThe store: {layout.root}")
+    console.print("Next: oildrop show last, or oildrop site build --out oildrop-page")
+
+
+def summary_sentence(summary: dict[str, Any]) -> str:
+    """One configuration in a sentence: how many runs were ok, its headline and interval, or why there is none."""
+    where = f"{summary['benchmark']} {summary['tier']} on {summary['backend']}, {summary['division']}"
+    counts = f"{summary['ok']} of {summary['runs']} runs ok"
+    return f"{where}: {counts}; {_estimate_text(summary)}{_standing_text(summary)}."
+
+
+def _estimate_text(summary: dict[str, Any]) -> str:
+    from oildrop.rules.catalogue import CATALOGUE
+
+    if summary["estimate"] is None:
+        return f"no estimate: {summary.get('reason') or 'not measured'}"
+    unit = CATALOGUE[summary["metric"]].unit
+    estimate = named(summary["metric"], show_value(summary["estimate"], unit))
+    if summary["ci95_low"] is None:
+        return f"{estimate}, without an interval: {summary.get('reason') or 'one run has none'}"
+    low, high = (show_value(summary[bound], unit) for bound in ("ci95_low", "ci95_high"))
+    return f"{estimate} (95 % interval {low} to {high})"
+
+
+def _standing_text(summary: dict[str, Any]) -> str:
+    standing = summary.get("standing")
+    return f"; {standing}" if standing else ""

@@ -1,0 +1,101 @@
+"""`oildrop run`: plan, measure, and say how it went."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from oildrop.suite.cli import options, parsing
+from oildrop.suite.cli.lazy import PlainCommand, make_app
+from oildrop.suite.cli.output import print_document
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from oildrop.results.layout import StoreLayout
+    from oildrop.suite.execute import ExecutionReport
+    from oildrop.suite.planning import PlannedSet
+
+app = make_app()
+
+EXIT_SOME_FAILED = 1
+EXIT_UNSUPPORTED = 3
+
+
+def _option(name: str, metavar: str, text: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(name, metavar=metavar, show_default=False, help=text)
+    return option
+
+
+@app.command(cls=PlainCommand, epilog="Exit code 0: all ok; 1: some ended otherwise; 3: every run unsupported.")
+def run(
+    benchmarks: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[BENCHMARK]...", show_default=False),
+    ] = None,
+    suite: Annotated[str | None, _option("--suite", "S", "Benchmarks run together (default).")] = None,
+    tier: Annotated[str | None, _option("--tier", "T", "Size of the benchmarks (nano).")] = None,
+    backend: Annotated[str, _option("--backend", "B", "Framework and device, as torch-cpu (auto).")] = "auto",
+    runs: Annotated[int | None, typer.Option("--runs", metavar="N", min=1, show_default=False,
+        help="Runs a benchmark (its minimum).")] = None,
+    seeds: Annotated[str | None, _option("--seeds", "K,K", "These seed numbers; such runs are never ranked.")] = None,
+    settings: Annotated[list[str] | None, _option("--set", "KEY=VALUE", "Change a setting (repeatable).")] = None,
+    division: Annotated[str, _option("--division", "D", "Rules: closed or open (closed).")] = "closed",
+    timeout: Annotated[float | None, _option("--timeout", "S", "Deadline of a run in seconds.")] = None,
+    memory_limit: Annotated[str | None, _option("--memory-limit", "BYTES", "Most memory, as 2GiB.")] = None,
+    note: Annotated[str | None, _option("--note", "TEXT", "Words kept with each run.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be run; write nothing.")] = False,
+    store: options.Store = None,
+    as_json: options.Json = False,
+) -> int:  # fmt: skip
+    """Measure: run each BENCHMARK (else the suite), keep and judge every run, the failed ones too."""
+    from oildrop.results.layout import store_layout
+    from oildrop.suite.planning import RunRequest, plan
+
+    request = RunRequest(
+        benchmarks=tuple(benchmarks or ()),
+        suite=suite,
+        tier=tier,
+        backend=backend,
+        runs=runs,
+        seeds=None if seeds is None else parsing.parse_seeds(seeds),
+        changes=parsing.parse_settings(settings or ()),
+        division=division,
+        timeout_s=parsing.parse_seconds("--timeout", timeout),
+        memory_limit_bytes=None if memory_limit is None else parsing.parse_bytes("--memory-limit", memory_limit),
+        note=note,
+    )
+    layout = store_layout(store)
+    planned = plan(request, layout, create=not dry_run)
+    if dry_run:
+        from oildrop.suite.cli import plans
+
+        plans.show_plan(planned, layout, as_json=as_json)
+        return 0
+    return _measure(planned, layout, as_json=as_json)
+
+
+def _measure(planned: Sequence[PlannedSet], layout: StoreLayout, *, as_json: bool) -> int:
+    from oildrop.results.document import runs_document
+    from oildrop.suite.cli import progress, reports
+    from oildrop.suite.execute import execute
+
+    with progress.make_progress(progress.stderr_console(), len(planned)) as shown:
+        report = execute(list(planned), layout, shown)
+    document = runs_document(layout, report.rows)
+    if as_json:
+        print_document(document)
+    else:
+        reports.print_report(layout, report, document)
+    return exit_code(report)
+
+
+def exit_code(report: ExecutionReport) -> int:
+    """0 when all runs are `ok`, 3 when every one is `unsupported`, else 1 (Ctrl-C too)."""
+    outcomes = {row.outcome for row in report.rows}
+    if report.cancelled:
+        return EXIT_SOME_FAILED
+    if outcomes == {"unsupported"}:
+        return EXIT_UNSUPPORTED
+    return 0 if outcomes == {"ok"} else EXIT_SOME_FAILED

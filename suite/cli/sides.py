@@ -1,0 +1,101 @@
+"""From two runs to the two sides of a comparison: all runs of each one's configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from oildrop.rules.errors import UsageError
+from oildrop.suite.cli.parsing import setting_text
+
+if TYPE_CHECKING:
+    from oildrop.results.rows import RunRow
+    from oildrop.rules.comparison import Side
+
+
+def sides_of(a: RunRow, b: RunRow, rows: Iterable[RunRow]) -> tuple[Side, Side]:
+    """The sides that `a` and `b` stand for, taken from `rows`.
+
+    A configuration is benchmark, tier, division, backend, workload, system and software; two sets of the
+    same configuration are told apart by their set.
+
+    Raises:
+        UsageError: Both runs belong to the same set.
+    """
+    if a.spec.set_id == b.spec.set_id:
+        raise UsageError(
+            f"{a.run_id} and {b.run_id} belong to the same set ({a.spec.set_id}): there is nothing to compare; "
+            "name a run of another configuration (`oildrop runs` lists them)"
+        )
+    by_set = configuration(a) == configuration(b)
+    name_a, name_b = _labels(a, b)
+    everyone = list(rows)
+    return _side(name_a, a, everyone, by_set=by_set), _side(name_b, b, everyone, by_set=by_set)
+
+
+def configuration(row: RunRow) -> tuple[str, ...]:
+    """What must be equal for runs to be taken together."""
+    spec = row.spec
+    place = (spec.benchmark, spec.tier, spec.division, spec.backend, spec.kind)
+    return (*place, spec.workload_id, spec.system_id, spec.software_id)
+
+
+def _side(label: str, chosen: RunRow, rows: Iterable[RunRow], *, by_set: bool) -> Side:
+    from oildrop.rules.comparison import Side, SideRun
+
+    def belongs(row: RunRow) -> bool:
+        if by_set:
+            return row.spec.set_id == chosen.spec.set_id
+        return configuration(row) == configuration(chosen)
+
+    runs = tuple(
+        SideRun(
+            seed=row.spec.seed,
+            session_id=row.spec.session_id,
+            system_id=row.spec.system_id,
+            outcome=row.outcome,
+            seeds_chosen=row.spec.seeds_chosen,
+            values={name: metric.value for name, metric in row.headlines.items()},
+        )
+        for row in rows
+        if belongs(row)
+    )
+    return Side(
+        label=label,
+        benchmark=chosen.spec.benchmark,
+        benchmark_sha256=chosen.spec.benchmark_sha256,
+        tier=chosen.spec.tier,
+        kind=chosen.spec.kind,
+        target=chosen.digest.target,
+        runs=runs,
+    )
+
+
+def _labels(a: RunRow, b: RunRow) -> tuple[str, str]:
+    """`A` and `B`, each with what tells it from the other: words where they differ, else ids."""
+    traits_a, traits_b = _traits(a), _traits(b)
+    if traits_a == traits_b:
+        traits_a, traits_b = _ids(a), _ids(b)
+    differing = [key for key in {**traits_a, **traits_b} if traits_a.get(key) != traits_b.get(key)]
+
+    def label(letter: str, traits: dict[str, str]) -> str:
+        words = [traits[key] for key in differing if key in traits]
+        return f"{letter} ({', '.join(words)})" if words else letter
+
+    return label("A", traits_a), label("B", traits_b)
+
+
+def _traits(row: RunRow) -> dict[str, str]:
+    spec = row.spec
+    traits = {"benchmark": f"{spec.benchmark} {spec.tier}", "backend": spec.backend, "division": spec.division}
+    traits |= {key: f"{key} {setting_text(value)}" for key, value in spec.settings.items()}
+    if row.system is not None:
+        parts = [accelerator.model for accelerator in row.system.accelerators] or [row.system.cpu.model or "CPU"]
+        traits["system"] = " + ".join(parts)
+        traits["frameworks"] = ", ".join(f"{k} {v}" for k, v in sorted(row.system.software.frameworks.items()))
+    return traits
+
+
+def _ids(row: RunRow) -> dict[str, str]:
+    names = ("system_id", "software_id", "set_id")
+    return {name: f"{name.removesuffix('_id')} {getattr(row.spec, name)}" for name in names}

@@ -1,0 +1,32 @@
+"""What must not leave this machine in a bundle: its user, host, paths and secrets."""
+
+from __future__ import annotations
+
+import getpass
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from oildrop.rules import keys
+from oildrop.rules.outcomes import MEANINGS
+from oildrop.rules.redaction import Redactor
+from oildrop.rules.system import System
+
+OUR_WORDS = frozenset({"root", "user", "oildrop", "worker", "supervisor", *keys.PHASES, *MEANINGS})
+"""A user called `root` gives nobody away, and the word stands in our own texts."""
+
+
+def host_redactor() -> Callable[[Any], Any]:
+    """A function that redacts anything JSON can hold, for this user on this host."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = ""
+    redactor = Redactor(user=user, host=platform.node(), home=str(Path.home()), vocabulary=OUR_WORDS)
+    return redactor.redact
+
+
+def redact_system(system: System, redact: Callable[[Any], Any]) -> System:
+    """The same record with its texts redacted."""
+    return System.model_validate(redact(system.model_dump(by_alias=True, mode="json")))

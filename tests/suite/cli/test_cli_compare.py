@@ -1,0 +1,95 @@
+"""`oildrop compare`: which runs stand on which side, and what is said of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from oildrop.results import ingest, views
+from oildrop.results.rows import RunRow
+from oildrop.rules.errors import UsageError
+from oildrop.suite.cli.main import main
+from oildrop.suite.cli.sides import sides_of
+
+RowFactory = Callable[..., RunRow]
+Capture = pytest.CaptureFixture[str]
+BF16 = {"execution.dtype": "bf16", "execution.compile": "eager"}
+
+
+@pytest.fixture
+def rows(row: RowFactory) -> list[RunRow]:
+    """Five runs a side, the same seeds, B exactly twice as fast; and a run of another tier."""
+    times = (20.0, 21.0, 22.0, 20.5, 21.5)
+    a = [row(time_s=time, run_id=f"a-{k}", seed=k) for k, time in enumerate(times)]
+    b = [
+        row(time_s=time / 2, run_id=f"b-{k}", seed=k, settings=BF16, workload_id="v" * 16, set_id="set-2")
+        for k, time in enumerate(times)
+    ]
+    return [*a, *b, row(run_id="c-0", tier="smoke", set_id="set-3", kind="fixed_work")]
+
+
+@pytest.fixture
+def listed(rows: list[RunRow], monkeypatch: pytest.MonkeyPatch) -> list[RunRow]:
+    """The rows as a store would give them."""
+    monkeypatch.setattr(ingest, "refresh", lambda layout: [])
+    monkeypatch.setattr(views, "list_runs", lambda layout: rows)
+    monkeypatch.setattr(views, "find_run", lambda layout, name: next(row for row in rows if row.run_id == name))
+    return rows
+
+
+def test_a_run_stands_for_all_runs_of_its_configuration(rows: list[RunRow]) -> None:
+    a, b = sides_of(rows[0], rows[5], rows)
+    assert [run.seed for run in a.runs] == [0, 1, 2, 3, 4]
+    assert [run.values["time_to_target_s"] for run in b.runs] == [10.0, 10.5, 11.0, 10.25, 10.75]
+
+
+def test_sides_are_called_by_what_differs(rows: list[RunRow]) -> None:
+    a, b = sides_of(rows[0], rows[5], rows)
+    assert (a.label, b.label) == ("A (execution.dtype fp32)", "B (execution.dtype bf16)")
+
+
+def test_two_runs_of_one_set_are_nothing_to_compare(rows: list[RunRow]) -> None:
+    with pytest.raises(UsageError, match="same set"):
+        sides_of(rows[0], rows[1], rows)
+
+
+def test_two_sets_of_one_configuration_are_told_apart(row: RowFactory) -> None:
+    mine = [row(run_id="x-1"), row(run_id="x-2", seed=2)]
+    theirs = [row(run_id="y-1", set_id="set-9")]
+    a, b = sides_of(mine[0], theirs[0], [*mine, *theirs])
+    assert (len(a.runs), len(b.runs)) == (2, 1)
+    assert "set-9" in b.label
+
+
+def test_the_answer_is_a_ratio_with_interval_and_a_sentence(
+    listed: list[RunRow], tmp_path: Path, capsys: Capture
+) -> None:
+    assert main(["compare", "b-0", "a-0", "--json", "--store", str(tmp_path)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["schema"] == "oildrop.comparison/1"
+    [result] = found["comparisons"]
+    assert (result["metric"], result["verdict"]) == ("time_to_target_s", "a_better")
+    assert (result["unit"], result["a_count"], result["b_count"]) == ("pair", 5, 5)
+    assert result["ratio"] == pytest.approx(2.0)
+    assert main(["compare", "b-0", "a-0", "--store", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert result["sentence"] in shown
+    assert "5/5" in shown and "a better" in shown
+
+
+def test_unlike_workloads_are_refused(listed: list[RunRow], tmp_path: Path, capsys: Capture) -> None:
+    assert main(["compare", "a-0", "c-0", "--store", str(tmp_path)]) == 2
+    assert "smoke" in capsys.readouterr().err
+
+
+def test_several_metrics_are_compared_at_once(listed: list[RunRow], tmp_path: Path, capsys: Capture) -> None:
+    words = ["compare", "a-0", "b-0", "--metric", "time_to_target_s", "--metric", "power_w", "--json"]
+    assert main([*words, "--store", str(tmp_path)]) == 0
+    results = json.loads(capsys.readouterr().out)["comparisons"]
+    assert [(result["metric"], result["verdict"]) for result in results] == [
+        ("time_to_target_s", "b_better"),
+        ("power_w", "no_claim"),
+    ]
