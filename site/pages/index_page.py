@@ -1,0 +1,266 @@
+"""The index: by benchmark and tier every configuration, and every run where they are few enough."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from oildrop.results.rows import RunRow
+from oildrop.rules.catalogue import CATALOGUE
+from oildrop.rules.rulebook import Rulebook
+from oildrop.rules.summary import NOT_COUNTED, Summary
+from oildrop.site.pages import labels
+from oildrop.site.pages.addresses import page_name, system_address
+from oildrop.site.pages.axes import Axis, axis_over
+from oildrop.site.pages.boards import Board, Configuration
+from oildrop.site.pages.charts import strip, strip_axis
+from oildrop.site.pages.context import ROWS_A_PAGE, ROWS_ON_INDEX, Site
+from oildrop.site.pages.csvs import Cell
+from oildrop.site.pages.formats import count_text, number
+from oildrop.site.pages.run_table import RunTable, run_table, write_runs_csv
+
+MOST_STRIPS = 40
+"""Most configurations drawn above a table; the table holds all."""
+
+CONFIGURATION_HEADER = (
+    "rank_best", "rank_worst", "system", "system_id", "backend", "division", "settings", "workload_id", "software_id",
+    "runs", "ok", "failed", "not_counted", "outcomes", "metric", "estimate", "ci95_low", "ci95_high", "success_rate",
+    "expected_time_to_success_s", "standing", "reason",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigurationLine:
+    """One configuration as a template takes it."""
+
+    anchor: str
+    rank: str
+    machine: str
+    system_href: str
+    backend: str
+    framework: str
+    settings: str
+    division: str
+    tally: Markup
+    not_counted: int
+    failures: Markup
+    estimate: str | None
+    interval: str | None
+    unit: str
+    expected: str | None
+    standing: str
+    reason: str | None
+    board_href: str
+    board_name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoardView:
+    """One benchmark and tier as its template takes it."""
+
+    board: Board
+    title: str
+    goal: str
+    tally: Markup
+    heading: str
+    lines: list[ConfigurationLine]
+    strips: list[tuple[ConfigurationLine, Markup, Markup]]
+    scale: Markup | None
+    csv: str
+    table: RunTable | None
+    runs_href: str
+    run_count: str
+
+
+def write_index(site: Site, boards: Sequence[Board], rows: Sequence[RunRow]) -> None:
+    """Write `index.html`, the pages of long tables of runs, and the CSV files of all of them."""
+    views = [_board_view(site, board) for board in boards]
+    systems = {}
+    for row in rows:
+        systems.setdefault(row.spec.system_id, []).append(row)
+    values = {
+        "views": views,
+        "tally": run_tally(rows),
+        "run_count": count_text(len(rows), "run"),
+        "systems": [
+            (system_address(key), labels.system_name(members[0].system, key), key, run_tally(members))
+            for key, members in systems.items()
+        ],
+        "outcomes": [name for name, _ in labels.ordered({row.outcome: 1 for row in rows})],
+    }
+    site.page("index.html", "index.html.j2", values)
+    write_runs_csv(site, "runs.csv", rows)
+    counts = [(labels.system_name(m[0].system, key), key, *_counts(m)) for key, m in systems.items()]
+    site.csv("systems.csv", ("system", "system_id", "ok", "failed", "others"), counts)
+
+
+def run_tally(rows: Sequence[RunRow]) -> Markup:
+    """`N ok, M failed`, and how many never were an attempt."""
+    ok, failed, others = _counts(rows)
+    text = labels.tally_text(ok, failed)
+    return text + f", {others} unsupported, withdrawn or still running" if others else text
+
+
+def _counts(rows: Sequence[RunRow]) -> tuple[int, int, int]:
+    ok = sum(row.outcome == "ok" for row in rows)
+    others = sum(row.outcome in NOT_COUNTED for row in rows)
+    return ok, len(rows) - ok - others, others
+
+
+def _board_view(site: Site, board: Board) -> BoardView:
+    rows = board.rows
+    lines = [configuration_line(configuration, board) for configuration in board.configurations]
+    csv = f"results-{board.slug}-configurations.csv"
+    cells = [_configuration_cells(configuration) for configuration in board.configurations]
+    site.csv(csv, CONFIGURATION_HEADER, cells)
+    few = len(rows) <= ROWS_ON_INDEX
+    if not few:
+        _write_runs_pages(site, board, rows)
+    axis = _strip_axis(board)
+    benchmark = site.rulebook.benchmarks.get(board.benchmark)
+    return BoardView(
+        board=board,
+        title=benchmark.title if benchmark else "not in this rulebook",
+        goal=goal_text(site.rulebook, board),
+        tally=run_tally(rows),
+        heading=_heading(board),
+        lines=lines,
+        strips=_strips(board, lines, axis) if axis else [],
+        scale=strip_axis(axis) if axis else None,
+        csv=csv,
+        table=_few_runs(site, board, rows) if few else None,
+        runs_href=f"runs/{board.slug}.html",
+        run_count=count_text(len(rows), "run"),
+    )
+
+
+def _few_runs(site: Site, board: Board, rows: Sequence[RunRow]) -> RunTable:
+    csv = f"results-{board.slug}-runs.csv"
+    write_runs_csv(site, csv, rows)
+    return run_table(rows, key=f"runs-{board.slug}", caption=f"Every run of {board.benchmark} {board.tier}", csv=csv)
+
+
+def _write_runs_pages(site: Site, board: Board, rows: Sequence[RunRow]) -> None:
+    """Write `runs/<board>.html` and its further pages of at most `ROWS_A_PAGE` runs each."""
+    pages = [rows[start : start + ROWS_A_PAGE] for start in range(0, len(rows), ROWS_A_PAGE)]
+    names = [page_name(board.slug, page) for page in range(1, len(pages) + 1)]
+    for number_, part in enumerate(pages, start=1):
+        csv = page_name(board.slug, number_, ".csv")
+        write_runs_csv(site, f"runs/{csv}", part)
+        caption = f"Runs of {board.benchmark} {board.tier}, page {number_} of {len(pages)}"
+        table = run_table(part, key="runs", caption=caption, csv=csv)
+        values = {"board": board, "table": table, "tally": run_tally(rows), "names": names, "number": number_}
+        site.page(f"runs/{names[number_ - 1]}", "runs.html.j2", values)
+
+
+def goal_text(rulebook: Rulebook, board: Board) -> str:
+    """What a run has to reach, in words."""
+    benchmark = rulebook.benchmarks.get(board.benchmark)
+    tier = benchmark.tiers.get(board.tier) if benchmark else None
+    if benchmark is None or tier is None:
+        return "The goal stands in the rulebook that each run carries in its bundle."
+    if tier.target is None:
+        return f"Fixed work: {count_text(tier.steps or 0, 'step')}; never ranked."
+    sign = "≤" if benchmark.quality.better == "lower" else "≥"
+    goal = f"Goal: {benchmark.quality.metric} {sign} {tier.target:g} {benchmark.quality.unit}"
+    return f"{goal}, within {count_text(tier.cap_samples or 0, 'training sample')}."
+
+
+def _heading(board: Board) -> str:
+    """Heading of the estimates' column."""
+    metrics = {configuration.summary.metric for configuration in board.configurations}
+    if len(metrics) > 1:
+        return "Headline metric"
+    (name,) = metrics
+    unit = CATALOGUE[name].unit if name in CATALOGUE else ""
+    return f"{labels.metric_label(name)} ({unit})" if unit == "s" else labels.metric_label(name)
+
+
+def configuration_line(configuration: Configuration, board: Board) -> ConfigurationLine:
+    """One configuration in words and numbers."""
+    summary, row = configuration.summary, configuration.rows[0]
+    spec = row.spec
+    version = f"benchmark {spec.benchmark_sha256[:8]}" if len(board.versions) > 1 else ""
+    interval = None
+    if summary.ci95_low is not None and summary.ci95_high is not None:
+        interval = f"{number(summary.ci95_low)} to {number(summary.ci95_high)}"
+    expected = summary.expected_time_to_success_s
+    return ConfigurationLine(
+        anchor=configuration.anchor,
+        rank=rank_text(configuration.rank),
+        machine=labels.device_name(row),
+        system_href=system_address(spec.system_id),
+        backend=spec.backend,
+        framework=labels.framework_text(row.system, spec.backend),
+        settings=labels.joined([labels.settings_text(spec), version]),
+        division=spec.division,
+        tally=labels.tally_text(summary.ok, summary.failed),
+        not_counted=summary.not_counted,
+        failures=labels.outcome_tallies(summary.outcomes),
+        estimate=None if summary.estimate is None else number(summary.estimate),
+        interval=interval,
+        unit=CATALOGUE[summary.metric].unit if summary.metric in CATALOGUE else "",
+        expected=None if expected is None else number(expected),
+        standing=summary.standing,
+        reason=_standing_reason(summary),
+        board_href=f"index.html#board-{board.slug}",
+        board_name=f"{board.benchmark} {board.tier}",
+    )
+
+
+def _standing_reason(summary: Summary) -> str | None:
+    """Why a standing is what it is, with the number of runs where that decides."""
+    if summary.standing in ("provisional", "anecdote"):
+        return "; ".join(filter(None, [f"{count_text(summary.runs, 'run')}, fewer than 5", summary.reason]))
+    return summary.reason
+
+
+def rank_text(rank: tuple[int, int] | None) -> str:
+    """`1`, or `1-3` with an en dash for a tie; empty without a rank."""
+    if rank is None:
+        return ""
+    return str(rank[0]) if rank[0] == rank[1] else f"{rank[0]}–{rank[1]}"
+
+
+def _configuration_cells(configuration: Configuration) -> tuple[Cell, ...]:
+    summary, row = configuration.summary, configuration.rows[0]
+    best, worst = configuration.rank or (None, None)
+    outcomes = " ".join(f"{name}={count}" for name, count in labels.ordered(summary.outcomes))
+    return (
+        best, worst, labels.device_name(row), summary.system_id, summary.backend, summary.division,
+        labels.settings_text(row.spec), summary.workload_id, summary.software_id, summary.runs, summary.ok,
+        summary.failed, summary.not_counted, outcomes, summary.metric, summary.estimate, summary.ci95_low,
+        summary.ci95_high, summary.success_rate, summary.expected_time_to_success_s, summary.standing, summary.reason,
+    )  # fmt: skip
+
+
+def _values(configuration: Configuration) -> list[float]:
+    """The headline metric of each run that has one."""
+    found = [row.headlines.get(configuration.summary.metric) for row in configuration.rows]
+    return [float(metric.value) for metric in found if metric is not None and metric.value is not None]
+
+
+def _strip_axis(board: Board) -> Axis | None:
+    """The scale that all strips of a board share; None where no run has a value."""
+    drawn = board.configurations[:MOST_STRIPS]
+    if len({configuration.summary.metric for configuration in drawn}) > 1:
+        return None
+    values = [value for configuration in drawn for value in _values(configuration)]
+    values += [c.summary.ci95_high for c in drawn if c.summary.ci95_high is not None]
+    values += [c.summary.ci95_low for c in drawn if c.summary.ci95_low is not None]
+    return axis_over(values, count=6) if values else None
+
+
+def _strips(board: Board, lines: Sequence[ConfigurationLine], axis: Axis) -> list[tuple[ConfigurationLine, Markup, Markup]]:
+    """Each configuration with its strip, and marks of the runs that have no place on it."""
+    drawn = []
+    for configuration, line in zip(board.configurations[:MOST_STRIPS], lines, strict=False):
+        summary = configuration.summary
+        interval = None
+        if summary.ci95_low is not None and summary.ci95_high is not None:
+            interval = (summary.ci95_low, summary.ci95_high)
+        picture = strip(_values(configuration), axis, estimate=summary.estimate, interval=interval)
+        drawn.append((line, picture, line.failures))
+    return drawn

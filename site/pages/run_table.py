@@ -1,0 +1,126 @@
+"""The table of runs: one line a run with its outcome, headline metrics and why one is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from markupsafe import Markup
+
+from oildrop.results.rows import RunRow
+from oildrop.rules.catalogue import CATALOGUE
+from oildrop.rules.records import Metric
+from oildrop.site.pages import labels
+from oildrop.site.pages.addresses import run_address, system_address
+from oildrop.site.pages.context import Site
+from oildrop.site.pages.csvs import Cell, csv_line
+from oildrop.site.pages.formats import number, time_element
+
+CSV_HEADER = (
+    "run_id", "created_utc", "benchmark", "tier", "division", "backend", "kind", "system", "system_id", "workload_id",
+    "software_id", "set_id", "settings", "seed", "seed_index", "seeds_chosen", "outcome", "reason", "sealed",
+    *CATALOGUE,
+)  # fmt: skip
+
+_WORDS = {"not_measured": "not measured", "not_applicable": "not applicable"}
+
+
+@dataclass
+class Notes:
+    """Numbered reasons under one table, each reason once.
+
+    Attributes:
+        prefix: Makes ids unique on a page.
+    """
+
+    prefix: str
+    numbers: dict[str, int] = field(default_factory=dict)
+
+    def mark(self, reason: str) -> Markup:
+        """A link to the note that holds `reason`."""
+        number_ = self.numbers.setdefault(reason, len(self.numbers) + 1)
+        return Markup(f'<sup><a href="#{self.prefix}-note-{number_}">{number_}</a></sup>')
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunTable:
+    """A table as its template takes it.
+
+    Attributes:
+        key: Unique on the page; ids are made of it.
+        columns: Headings of the metric columns, with units.
+        lines: Address, run id, time, machine, its address, setting, badge, reason, metric cells, seed.
+    """
+
+    key: str
+    caption: str
+    csv: str
+    columns: tuple[str, ...]
+    lines: list[tuple[object, ...]]
+    notes: dict[str, int]
+
+
+def run_table(rows: Sequence[RunRow], *, key: str, caption: str, csv: str) -> RunTable:
+    """The table of `rows` in the order given."""
+    notes = Notes(key)
+    rate = _rate_of(rows)
+    names = (("time_to_target_s", 1.0), (rate, 1.0), ("power_w", 1.0), ("busy_fraction", 100.0))
+    lines = []
+    for row in rows:
+        spec, headlines = row.spec, row.headlines
+        cells = [_cell(headlines.get(name), factor, notes) for name, factor in names]
+        seed = "chosen" if spec.seed_index is None else str(spec.seed_index)
+        reason = row.judgement.reason if row.outcome != "ok" else None
+        lines.append(
+            (
+                run_address(spec.run_id), spec.run_id, time_element(spec.created_utc), labels.device_name(row),
+                system_address(spec.system_id), f"{spec.backend} · {labels.settings_text(spec)} · {spec.division}",
+                labels.outcome_badge(row.outcome), reason, cells, seed,
+            )
+        )  # fmt: skip
+    columns = ("Time to target (s)", f"{labels.metric_label(rate)}", "Power (W)", "Busy (%)")
+    return RunTable(key=key, caption=caption, csv=csv, columns=columns, lines=lines, notes=notes.numbers)
+
+
+def _rate_of(rows: Sequence[RunRow]) -> str:
+    """The rate to show: tokens where any run has them, else samples."""
+    for row in rows:
+        metric = row.headlines.get("train_tokens_per_s")
+        if metric is not None and metric.value is not None:
+            return "train_tokens_per_s"
+    return "train_samples_per_s"
+
+
+def _cell(metric: Metric | None, factor: float, notes: Notes) -> str | Markup:
+    if metric is None:
+        return _missing("not listed", notes.mark("runs of this kind list no such metric"))
+    if metric.value is None:
+        return _missing(_WORDS[metric.status], notes.mark(metric.reason or "no reason recorded"))
+    return number(metric.value * factor)
+
+
+def _missing(words: str, mark: Markup) -> Markup:
+    return Markup(f'<span class="null">{words}{mark}</span>')
+
+
+def write_runs_csv(site: Site, path: str, rows: Sequence[RunRow]) -> None:
+    """Write `rows` to `path` with every headline metric exactly; an empty field is null."""
+    lines = [csv_line(CSV_HEADER)]
+    for row in rows:
+        line = site.run_lines.get(row.run_id)
+        if line is None:
+            line = site.run_lines[row.run_id] = csv_line(_csv_cells(row))
+        lines.append(line)
+    site.output.write(path, "".join(lines))
+
+
+def _csv_cells(row: RunRow) -> tuple[Cell, ...]:
+    """One run's line: identities, ending, headline metrics."""
+    spec, headlines = row.spec, row.headlines
+    values = [headlines[name].value if name in headlines else None for name in CATALOGUE]
+    return (
+        spec.run_id, spec.created_utc, spec.benchmark, spec.tier, spec.division, spec.backend, spec.kind,
+        labels.device_name(row), spec.system_id, spec.workload_id, spec.software_id, spec.set_id,
+        labels.settings_text(spec), spec.seed, spec.seed_index, spec.seeds_chosen, row.outcome, row.judgement.reason,
+        row.sealed, *values,
+    )  # fmt: skip
