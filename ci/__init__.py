@@ -1,0 +1,1 @@
+"""The device farm; starts the oildrop executable, never the harness."""
