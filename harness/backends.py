@@ -104,4 +104,8 @@ def _probe_torch(backend: str) -> Availability:
         return _missing(backend, f"PyTorch cannot be imported (exit code {answer.returncode})")
     if words[0] != backend.removeprefix("torch-"):
         return _missing(backend, f"the installed PyTorch is built for {words[0]}")
-    return Availability(backend=backend, available=True) if words[1] == "True" else _missing(backend, "PyTorch finds no device")
+    return (
+        Availability(backend=backend, available=True)
+        if words[1] == "True"
+        else _missing(backend, "PyTorch finds no device")
+    )

@@ -29,7 +29,9 @@ class _Silence:
 
     progress = 0
 
-    def emit(self, key: str, value: Any = None, meta: dict[str, Any] | None = None, *, at_ns: int | None = None) -> None:
+    def emit(
+        self, key: str, value: Any = None, meta: dict[str, Any] | None = None, *, at_ns: int | None = None
+    ) -> None:
         """Nothing is kept."""
 
     def flush(self) -> None:
@@ -82,4 +84,8 @@ def _stored(path: Path) -> float | None:
 
 
 def _host() -> dict[str, str]:
-    return {"oildrop": version("oildrop"), "python": platform.python_version(), "machine": platform.processor() or platform.machine()}
+    return {
+        "oildrop": version("oildrop"),
+        "python": platform.python_version(),
+        "machine": platform.processor() or platform.machine(),
+    }

@@ -24,7 +24,9 @@ KEPT_EVALUATIONS = 2
 class Sink(Protocol):
     """Where the loop's events go; the worker's emitter, or a list in tests."""
 
-    def emit(self, key: str, value: Any = None, meta: dict[str, Any] | None = None, *, at_ns: int | None = None) -> None:
+    def emit(
+        self, key: str, value: Any = None, meta: dict[str, Any] | None = None, *, at_ns: int | None = None
+    ) -> None:
         """Buffer one event."""
 
     def flush(self) -> None:
@@ -141,7 +143,12 @@ def _evaluate(task: TrainTask, samples: int, sink: Sink, progress: Progress) -> 
     sink.emit(keys.PHASE, "eval", at_ns=start_ns)
     sink.emit(keys.EVAL_START, None, {"samples": samples}, at_ns=start_ns)
     sink.emit(keys.EVAL_STOP, None, {"samples": samples}, at_ns=stop_ns)
-    sink.emit(keys.EVAL_ACCURACY, json_number(quality), {"samples": samples, "accuracy": json_number(right), "documents": len(tokens)}, at_ns=stop_ns)
+    sink.emit(
+        keys.EVAL_ACCURACY,
+        json_number(quality),
+        {"samples": samples, "accuracy": json_number(right), "documents": len(tokens)},
+        at_ns=stop_ns,
+    )
     return evaluation
 
 
@@ -160,4 +167,3 @@ def _ending(
             return "ok", None
         return "target_missed", f"quality {quality:.4g} is over target {plan.target:g} after {samples} samples"
     return None
-

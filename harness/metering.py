@@ -37,9 +37,7 @@ class Metering:
         meters = open_meters(backend, worker_pid, device_uuids=device_uuids or None, salt=salt)
         for meter in meters:
             self._record(meter.info())
-        self._sampler = Sampler(
-            meters, start_ns=start_ns, on_rows=self._rows.put, on_meter_change=self._changes.put
-        )
+        self._sampler = Sampler(meters, start_ns=start_ns, on_rows=self._rows.put, on_meter_change=self._changes.put)
 
     def start(self) -> None:
         """Begin to sample."""

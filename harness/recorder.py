@@ -42,6 +42,4 @@ class Recorder:
 
     def _append(self, key: str, value: Any, meta: dict[str, Any], t_ns: int, proc: str) -> None:
         utc = self._clock.utc(t_ns)
-        self._writer.append(
-            key=key, value=self._redact(value), meta=self._redact(meta), t_ns=t_ns, utc=utc, proc=proc
-        )
+        self._writer.append(key=key, value=self._redact(value), meta=self._redact(meta), t_ns=t_ns, utc=utc, proc=proc)

@@ -140,7 +140,7 @@ class Sampler:
             while not self._stop.wait(delay_s):
                 self.sample_once()
                 self._cpu_s = time.thread_time()
-                delay_s = self._period_s * (1 + self._jitter * (self._draw() - 1))
+                delay_s = self._period_s * (1 + self._jitter * (2 * self._draw() - 1))
             self.sample_once()
             self.flush()
         except Exception as error:  # kept for `stop`, which raises it in the caller's thread

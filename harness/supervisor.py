@@ -293,5 +293,3 @@ def fresh_caches() -> Iterator[dict[str, str]]:
             "TRITON_CACHE_DIR": f"{folder}/triton",
             "CUDA_CACHE_PATH": f"{folder}/cuda",
         }
-
-

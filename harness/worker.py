@@ -86,7 +86,9 @@ def run_training(spec: RunSpec, run_dir: Path, emitter: Emitter, heartbeat: Hear
     end = train(task, device, plan, emitter, heartbeat)
     with _phase(emitter, "teardown"):
         _keep_evaluations(end.kept, run_dir, emitter)
-        emitter.emit(keys.MEMORY, device.memory_peak_bytes(), {"scope": "process" if "cpu" in spec.backend else "device"})
+        emitter.emit(
+            keys.MEMORY, device.memory_peak_bytes(), {"scope": "process" if "cpu" in spec.backend else "device"}
+        )
     return end
 
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
-from oildrop.rules.evidence import Evidence, EvaluationTable
+from oildrop.rules.evidence import EvaluationTable, Evidence
 from oildrop.rules.formulas.quality import excess_loss
 from oildrop.rules.rulebook import Benchmark, Rulebook, Tier
 from oildrop.rules.timeline import EvaluationMark, Timeline, timeline_of

@@ -23,9 +23,9 @@ def rulebook_seed(benchmark_sha256: str, index: int) -> int:
 
 def workload_id(benchmark_sha256: str, tier: str, division: str, settings: dict[str, Scalar]) -> str:
     """16 hex digits over what is computed: benchmark, tier, division, resolved settings."""
-    return sha256_of(
-        {"benchmark_sha256": benchmark_sha256, "tier": tier, "division": division, "settings": settings}
-    )[:ID_DIGITS]
+    return sha256_of({"benchmark_sha256": benchmark_sha256, "tier": tier, "division": division, "settings": settings})[
+        :ID_DIGITS
+    ]
 
 
 def set_id(store_id: str, backend: str, workload: str, system: str, software: str) -> str:

@@ -61,7 +61,9 @@ def parse_rulebook(files: dict[str, bytes]) -> Rulebook:
         elif schema == "oildrop.reference/1":
             references.append(_record(Reference, name, _without(parsed[name], "schema"), files[name]))
         elif name not in SHARED_FILES:
-            raise RulebookError(f"{name}: line 1: schema {schema!r} is unknown; use oildrop.benchmark/1 or oildrop.reference/1")
+            raise RulebookError(
+                f"{name}: line 1: schema {schema!r} is unknown; use oildrop.benchmark/1 or oildrop.reference/1"
+            )
     return Rulebook(
         version=VERSION,
         benchmarks=benchmarks,

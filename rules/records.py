@@ -90,9 +90,7 @@ class RunSpec(Record):
     processes: tuple[Process, ...] = ()
     oildrop_version: str
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
 
 class Metric(Record):

@@ -12,6 +12,8 @@ from typing import Any
 
 from oildrop.rules.redaction_patterns import SECRET_FIELD, SHAPES, Step, home_step, name_step, text_step
 
+KEYS_REMEMBERED = 1024
+
 
 @dataclass(frozen=True, kw_only=True)
 class Redactor:
@@ -59,13 +61,25 @@ class Redactor:
     def _redact_dict(self, value: dict[Any, Any], *, secret: bool) -> dict[Any, Any]:
         redacted: dict[Any, Any] = {}
         for key, item in value.items():
-            name = wanted = self.redact_text(key) if isinstance(key, str) else key
+            name = wanted = self._redact_key(key) if isinstance(key, str) else key
             number = 2
             while name in redacted:
                 name, number = f"{wanted}#{number}", number + 1
             names_secret = isinstance(key, str) and SECRET_FIELD.fullmatch(key) is not None
             redacted[name] = self._redact(item, secret=secret or names_secret)
         return redacted
+
+    def _redact_key(self, key: str) -> str:
+        """As `redact_text`, remembered: a log repeats its keys in every line."""
+        if key not in self._keys:
+            if len(self._keys) >= KEYS_REMEMBERED:
+                self._keys.clear()
+            self._keys[key] = self.redact_text(key)
+        return self._keys[key]
+
+    @cached_property
+    def _keys(self) -> dict[str, str]:
+        return {}
 
     @cached_property
     def _steps(self) -> tuple[Step, ...]:

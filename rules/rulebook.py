@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 
 from oildrop.rules.records import Kind, Record, Scalar, Severity
 
-
 SHARED_FILES = ("rules.toml", "divisions.toml", "devices.toml", "scenarios.toml")
 """Files that every rulebook has, beside one a benchmark."""
 

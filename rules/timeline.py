@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from oildrop.rules import keys
-from oildrop.rules.phases import PhaseSpan
 from oildrop.rules.events import Event
 from oildrop.rules.evidence import Evidence
+from oildrop.rules.phases import PhaseSpan
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -100,7 +100,7 @@ def run_one(
     """
     if not keep_reserve(layout.reserve):
         raise StoreError(f"the disk of {layout.root} is full; free at least 64 MiB and start again")
-    redact = host_redactor()
+    salt = store_identity(layout).salt
     lock = RunLock(layout.lock_file(spec.run_id))
     with lock:
         spec, writer = _register(planned, spec, layout)
@@ -109,8 +109,8 @@ def run_one(
             writer=writer,
             store_root=layout.root,
             reserve=layout.reserve,
-            salt=store_identity(layout).salt,
-            redact=redact,
+            salt=salt,
+            redact=host_redactor(salt),
             step_cost_s=cost_s,
             unsupported_reason=planned.unsupported_reason,
         )

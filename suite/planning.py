@@ -193,7 +193,9 @@ def _planned_set(host: _Host, benchmark: Benchmark, resolved: Resolved) -> Plann
         division=request.division,
         specs=specs,
         system=host.system,
-        unsupported_reason=None if found.available else f"{found.reason}; {found.install or 'no way to install it here'}",
+        unsupported_reason=None
+        if found.available
+        else f"{found.reason}; {found.install or 'no way to install it here'}",
         backend_why=host.backend_why,
         expected_s=tier.reference_time_s,
     )

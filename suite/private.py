@@ -8,22 +8,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from oildrop.rules import keys
-from oildrop.rules.outcomes import MEANINGS
 from oildrop.rules.redaction import Redactor
 from oildrop.rules.system import System
-
-OUR_WORDS = frozenset({"root", "user", "oildrop", "worker", "supervisor", *keys.PHASES, *MEANINGS})
-"""A user called `root` gives nobody away, and the word stands in our own texts."""
+from oildrop.rules.vocabulary import record_vocabulary
 
 
-def host_redactor() -> Callable[[Any], Any]:
-    """A function that redacts anything JSON can hold, for this user on this host."""
+def host_redactor(salt: str = "") -> Callable[[Any], Any]:
+    """A function that redacts anything JSON can hold, for this user on this host; `salt` is taken out too."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = ""
-    redactor = Redactor(user=user, host=platform.node(), home=str(Path.home()), vocabulary=OUR_WORDS)
+    redactor = Redactor(
+        user=user,
+        host=platform.node(),
+        home=str(Path.home()),
+        extra=(salt,) if salt else (),
+        vocabulary=record_vocabulary(),
+    )
     return redactor.redact
 
 

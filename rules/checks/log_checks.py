@@ -55,10 +55,14 @@ def machine_stayed_awake(judged: Judged) -> Iterator[Broken]:
     """No suspend between run_start and run_stop."""
     start_ns, stop_ns = judged.case.timeline.run_start_ns, judged.case.timeline.run_stop_ns
     for event in judged.case.evidence.all(keys.CLOCK):
-        inside = start_ns is not None and event.t_ns >= start_ns and (stop_ns is None or event.t_ns <= stop_ns + 2 * 10**9)
+        inside = (
+            start_ns is not None and event.t_ns >= start_ns and (stop_ns is None or event.t_ns <= stop_ns + 2 * 10**9)
+        )
         if event.value == "suspend" and inside:
             by_s = event.meta.get("by_s")
-            yield broken(f"the machine slept for {by_s} s during the run", "keep it awake and repeat the run", by_s=by_s)
+            yield broken(
+                f"the machine slept for {by_s} s during the run", "keep it awake and repeat the run", by_s=by_s
+            )
 
 
 @rule("R029")

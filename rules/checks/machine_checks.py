@@ -36,7 +36,9 @@ def quiet_before(judged: Judged) -> Iterator[Broken]:
     if isinstance(load, int | float) and system is not None:
         share = load / system.cpu.usable_cores
         if share > LOAD_LIMIT:
-            message = f"load average {load:.2f} on {system.cpu.usable_cores} cores before the run; at most half the cores"
+            message = (
+                f"load average {load:.2f} on {system.cpu.usable_cores} cores before the run; at most half the cores"
+            )
             yield broken(message, "end other work and repeat the run", load_1m=load)
 
 
@@ -73,7 +75,9 @@ def at_most_peak(judged: Judged) -> Iterator[Broken]:
         metric = judged.metrics.get(name)
         if metric is not None and metric.value is not None and metric.value > 1:
             message = f"{name} is {metric.value:.2f}; nothing runs above its dense peak"
-            yield broken(message, "check the device's row in devices.toml and the declared dtype", **{name: metric.value})
+            yield broken(
+                message, "check the device's row in devices.toml and the declared dtype", **{name: metric.value}
+            )
 
 
 @rule("R026")
@@ -82,4 +86,6 @@ def harness_is_light(judged: Judged) -> Iterator[Broken]:
     metric = judged.metrics.get("harness_overhead_fraction")
     if metric is not None and metric.value is not None and metric.value > OVERHEAD_LIMIT:
         message = f"the harness used {metric.value:.1%} of the run; at most {OVERHEAD_LIMIT:.0%}"
-        yield broken(message, "close other programs; on a single core the meters compete with the run", share=metric.value)
+        yield broken(
+            message, "close other programs; on a single core the meters compete with the run", share=metric.value
+        )

@@ -29,7 +29,9 @@ def gates_passed(judged: Judged) -> Iterator[Broken]:
             name, value, limit = event.value, event.meta.get("value"), event.meta.get("limit")
             dtype = event.meta.get("dtype")
             message = f"gate {name} in {dtype}: {value} is over the limit {limit}"
-            yield broken(message, "this implementation or its libraries compute something else: see output.log", **event.meta)
+            yield broken(
+                message, "this implementation or its libraries compute something else: see output.log", **event.meta
+            )
     if start is None:
         return
     in_time = [event for event in gates if event.seq < start.seq]
@@ -62,7 +64,9 @@ def nobody_beats_the_source(judged: Judged) -> Iterator[Broken]:
     for table in case.evidence.evaluations:
         score = source_score_nats(table.loss_nats, table.source_nats)
         if score > CHEAT_BOUND_NATS:
-            message = f"the model beats the source by {score:.1f} nats; an honest one stays under {CHEAT_BOUND_NATS:.1f}"
+            message = (
+                f"the model beats the source by {score:.1f} nats; an honest one stays under {CHEAT_BOUND_NATS:.1f}"
+            )
             yield broken(message, "look for evaluation documents leaking into training", score_nats=score)
 
 
@@ -86,12 +90,16 @@ def benchmark_is_the_rulebooks(judged: Judged) -> Iterator[Broken]:
     """Benchmark, tier and division are known, and the hash is that of the file."""
     case, spec = judged.case, judged.case.evidence.spec
     if case.benchmark is None or case.tier is None:
-        yield broken(f"the rulebook has no {spec.benchmark} --tier {spec.tier}", "judge it with the rulebook it ran under")
+        yield broken(
+            f"the rulebook has no {spec.benchmark} --tier {spec.tier}", "judge it with the rulebook it ran under"
+        )
         return
     if spec.division not in case.rulebook.divisions:
         yield broken(f"the rulebook has no division {spec.division}", "use closed or open", division=spec.division)
     if spec.benchmark_sha256 != case.benchmark.sha256:
-        message = f"the run says benchmark {spec.benchmark_sha256[:12]}, its rulebook file is {case.benchmark.sha256[:12]}"
+        message = (
+            f"the run says benchmark {spec.benchmark_sha256[:12]}, its rulebook file is {case.benchmark.sha256[:12]}"
+        )
         yield broken(message, "judge it with the rulebook it ran under", expected=case.benchmark.sha256)
 
 
@@ -176,7 +184,9 @@ def set_up_under_cap(judged: Judged) -> Iterator[Broken]:
         return
     if metric.value > tier.init_limit_s:
         message = f"set-up took {metric.value:.1f} s, the cap is {tier.init_limit_s:g} s"
-        yield broken(message, "find what is slow before run_start (disk, compile); see the phases", setup_s=metric.value)
+        yield broken(
+            message, "find what is slow before run_start (disk, compile); see the phases", setup_s=metric.value
+        )
 
 
 @rule("R018")
@@ -211,7 +221,8 @@ def convergence_as_reference(judged: Judged) -> Iterator[Broken]:
     away = (metric.value - mean) / deviation
     if abs(away) > CONVERGENCE_SIGMAS:
         side = "fewer" if away < 0 else "more"
-        message = f"{metric.value:.0f} samples to target, {side} than the reference's {mean:.0f} by {abs(away):.1f} deviations"
+        found = f"{metric.value:.0f} samples to target"
+        message = f"{found}, {side} than the reference's {mean:.0f} by {abs(away):.1f} deviations"
         yield broken(message, "too few asks for a look at the data, too many for one at the numerics", deviations=away)
 
 

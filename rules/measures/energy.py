@@ -80,7 +80,8 @@ def energy_of_scope(case: Case, scope: str, window_ns: tuple[int, int]) -> Scope
             devices.setdefault((series.meter, series.device), {})[series.quantity] = series
     if not devices:
         return None
-    readings = {device: _read(by_quantity, window_ns) for device, by_quantity in devices.items()}
+    lags_s = _update_periods_s(case)
+    readings = {device: _read(series, window_ns, lags_s.get(device, 0.0)) for device, series in devices.items()}
     refused = [f"{device[1]}: {reading.reason}" for device, reading in readings.items() if reading.value is None]
     values = [reading.value for reading in readings.values() if reading.value is not None]
     spreads = [reading.uncertainty for reading in readings.values() if reading.uncertainty is not None]
@@ -93,9 +94,19 @@ def energy_of_scope(case: Case, scope: str, window_ns: tuple[int, int]) -> Scope
     )
 
 
-def _read(by_quantity: dict[str, Series], window_ns: tuple[int, int]) -> EnergyReading:
+def _update_periods_s(case: Case) -> dict[tuple[str, str], float]:
+    """Seconds by which each meter's counter may lag, by (meter, device), where the meter says so."""
+    periods = {}
+    for event in case.evidence.all(keys.METER):
+        period_s = event.meta.get("update_period_s")
+        if isinstance(period_s, int | float):
+            periods[str(event.value), str(event.meta.get("device"))] = float(period_s)
+    return periods
+
+
+def _read(by_quantity: dict[str, Series], window_ns: tuple[int, int], lag_s: float) -> EnergyReading:
     if "energy_j" in by_quantity:
-        reading = energy_by_counter(by_quantity["energy_j"], window_ns)
+        reading = energy_by_counter(by_quantity["energy_j"], window_ns, update_period_s=lag_s)
         if reading.value is not None or "power_w" not in by_quantity:
             return reading
     return energy_by_integral(by_quantity["power_w"], window_ns)

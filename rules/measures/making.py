@@ -34,7 +34,12 @@ def present(
 
 
 def absent(
-    name: str, reason: str, *, formula: str, scope: str, status: Literal["not_measured", "not_applicable"] = "not_measured"
+    name: str,
+    reason: str,
+    *,
+    formula: str,
+    scope: str,
+    status: Literal["not_measured", "not_applicable"] = "not_measured",
 ) -> Metric:
     """A metric without value, and why."""
     return Metric(

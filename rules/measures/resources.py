@@ -14,7 +14,9 @@ def memory_metric(case: Case) -> Metric:
     formula = "memory_peak/1"
     reported = [event for event in case.evidence.all(keys.MEMORY) if isinstance(event.value, int)]
     if not reported:
-        return absent("memory_peak_bytes", "nobody reported a high-water mark before the end", formula=formula, scope="process")
+        return absent(
+            "memory_peak_bytes", "nobody reported a high-water mark before the end", formula=formula, scope="process"
+        )
     # The worker's own mark comes from the device or the kernel; the supervisor's is sampled and may miss a peak.
     own = [event for event in reported if event.meta.get("by") != "supervisor"] or reported
     event = own[-1]
@@ -34,11 +36,18 @@ def busy_metric(case: Case) -> Metric:
     window = (timeline.run_start_ns, timeline.run_stop_ns)
     inside = [(t, value) for t, value in zip(series.t_ns, series.values, strict=True) if window[0] <= t <= window[1]]
     if len(inside) < 2 or inside[-1][0] == inside[0][0]:
-        return absent("busy_fraction", "fewer than two samples between run_start and run_stop", formula=formula, scope="process")
+        return absent(
+            "busy_fraction", "fewer than two samples between run_start and run_stop", formula=formula, scope="process"
+        )
     (first_ns, first_s), (last_ns, last_s) = inside[0], inside[-1]
     share = (last_s - first_s) / ((last_ns - first_ns) / 1e9 * system.cpu.usable_cores)
     return present(
-        "busy_fraction", share, formula=formula, scope="process", sample_count=len(inside), window_ns=(first_ns, last_ns)
+        "busy_fraction",
+        share,
+        formula=formula,
+        scope="process",
+        sample_count=len(inside),
+        window_ns=(first_ns, last_ns),
     )
 
 
@@ -55,7 +64,9 @@ def _device_busy(case: Case) -> Metric:
         if window[0] <= t <= window[1]
     ]
     if not values:
-        return absent("busy_fraction", "no meter of this machine reads the device's busy time", formula=formula, scope="device")
+        return absent(
+            "busy_fraction", "no meter of this machine reads the device's busy time", formula=formula, scope="device"
+        )
     mean = sum(values) / len(values)
     return present("busy_fraction", mean, formula=formula, scope="device", sample_count=len(values), window_ns=window)
 

@@ -43,7 +43,9 @@ def share_metrics(case: Case) -> Iterator[Metric]:
         spent_s = sum(mark.stop_ns - mark.start_ns for mark in marks) / 1e9
         yield present("eval_fraction", spent_s / run_s, formula="eval_fraction/1", scope="run", sample_count=len(marks))
     else:
-        yield absent("eval_fraction", "the run has no run_stop or no evaluation", formula="eval_fraction/1", scope="run")
+        yield absent(
+            "eval_fraction", "the run has no run_stop or no evaluation", formula="eval_fraction/1", scope="run"
+        )
     begin = case.evidence.first(keys.INIT_START)
     if begin is not None and timeline.run_start_ns is not None:
         setup_s = (timeline.run_start_ns - begin.t_ns) / 1e9
@@ -71,4 +73,6 @@ def overhead_metric(case: Case) -> Metric:
         return absent("harness_overhead_fraction", "the supervisor's time was not kept", formula=formula, scope="node")
     steps = sum(block.steps for block in case.timeline.blocks)
     share = (event.value * steps + supervisor_s) / run_s
-    return present("harness_overhead_fraction", share, formula=formula, scope="node", status="derived", sample_count=steps)
+    return present(
+        "harness_overhead_fraction", share, formula=formula, scope="node", status="derived", sample_count=steps
+    )

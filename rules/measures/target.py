@@ -63,7 +63,9 @@ def quality_metrics(case: Case) -> Iterator[Metric]:
     marks = case.timeline.evaluations
     table = case.kept.get(marks[-1].samples) if marks else None
     if table is None or case.final_quality is None:
-        reason = "no evaluation was made" if not marks else "no finite per-document losses of the last evaluation were kept"
+        reason = (
+            "no evaluation was made" if not marks else "no finite per-document losses of the last evaluation were kept"
+        )
         yield absent("final_quality", reason, formula=formula, scope="run")
         yield absent("final_accuracy", reason, formula="accuracy/1", scope="run")
         return

@@ -15,10 +15,10 @@ from markupsafe import Markup, escape
 from oildrop.site.pages.axes import Axis, axis_over
 from oildrop.site.pages.formats import number, tick_text
 
-WIDTH, HEIGHT = 2000, 1000
+WIDTH, HEIGHT = 1000, 500
 """Units of the stretched drawing that holds a line."""
 
-_THINNEST = 3.0
+_THINNEST = 2.0
 """Units that even the shortest block of a bar keeps, so that it can be seen."""
 
 
@@ -120,16 +120,17 @@ def _tick_shares(axis: Axis) -> tuple[str, ...]:
     return tuple(f"{100 * axis.share(tick):.2f}%" for tick in axis.ticks)
 
 
-def spans_bar(spans: Sequence[tuple[float, float]], end: float) -> Markup:
+def spans_bar(spans: Sequence[tuple[float, float]], end: float) -> str:
     """When something went on, as blocks on a bar from 0 to `end`; `spans` are (start, stop) in its unit."""
     unit = WIDTH / end if end > 0 else 0.0
     numbers: list[float] = []
     for start, stop in spans:
         width = (stop - start) * unit
-        width = width if width > _THINNEST else _THINNEST
+        if width < _THINNEST:
+            width = _THINNEST
         numbers += (start * unit, width, width)
     path = "M%d,0h%dv10h-%dz" * len(spans) % tuple(numbers)
-    return Markup(
+    return (
         f'<svg class="bar" aria-hidden="true" viewBox="0 0 {WIDTH} 10" preserveAspectRatio="none"'
         f' width="100%" height="12"><path d="{path}"/></svg>'
     )

@@ -93,6 +93,6 @@ def _line(row: RunRow) -> tuple[object, ...]:
         time_element(spec.created_utc),
         f"{spec.benchmark} {spec.tier}",
         labels.device_name(row),
-        f"{spec.backend} · {labels.settings_text(spec)} · {spec.division}",
+        labels.variant_text(spec),
         row.judgement.reason or "no reason recorded",
     )

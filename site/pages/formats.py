@@ -27,12 +27,10 @@ def number(value: float | int, digits: int = 3) -> str:
         return str(value)
     if not 1e-4 <= size < 1e9:
         return _scientific(value, digits)
-    decimals = digits - 1 - math.floor(math.log10(size))
-    rounded = round(value, decimals)
-    if abs(rounded) >= 10 ** (digits - decimals):  # 9.996 became 10.0: one decimal fewer
-        decimals -= 1
-    text = f"{rounded:,.{decimals}f}" if decimals > 0 else f"{rounded:,.0f}"
-    return text.replace(",", GROUP) if size >= 999 else text
+    text = f"{value:#.{digits}g}"
+    if "e" in text:  # rounded to `digits`, and too large for decimals
+        return f"{float(text):,.0f}".replace(",", GROUP)
+    return text[:-1] if text[-1] == "." else text
 
 
 def tick_text(value: float) -> str:

@@ -144,15 +144,16 @@ def _few_runs(site: Site, board: Board, rows: Sequence[RunRow]) -> RunTable:
 
 def _write_runs_pages(site: Site, board: Board, rows: Sequence[RunRow]) -> None:
     """Write `runs/<board>.html` and its further pages of at most `ROWS_A_PAGE` runs each."""
+    tally = run_tally(rows)
     pages = [rows[start : start + ROWS_A_PAGE] for start in range(0, len(rows), ROWS_A_PAGE)]
     names = [page_name(board.slug, page) for page in range(1, len(pages) + 1)]
-    for number_, part in enumerate(pages, start=1):
-        csv = page_name(board.slug, number_, ".csv")
+    for page, part in enumerate(pages, start=1):
+        csv = page_name(board.slug, page, ".csv")
         write_runs_csv(site, f"runs/{csv}", part)
-        caption = f"Runs of {board.benchmark} {board.tier}, page {number_} of {len(pages)}"
-        table = run_table(part, key="runs", caption=caption, csv=csv)
-        values = {"board": board, "table": table, "tally": run_tally(rows), "names": names, "number": number_}
-        site.page(f"runs/{names[number_ - 1]}", "runs.html.j2", values)
+        caption = f"Runs of {board.benchmark} {board.tier}, page {page} of {len(pages)}"
+        table = run_table(part, key="runs", caption=caption, csv=csv, root="../")
+        values = {"board": board, "table": table, "tally": tally, "names": names, "number": page}
+        site.page(f"runs/{names[page - 1]}", "runs.html.j2", values)
 
 
 def goal_text(rulebook: Rulebook, board: Board) -> str:

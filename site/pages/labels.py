@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from markupsafe import Markup, escape
@@ -51,6 +51,11 @@ def settings_text(spec: RunSpec) -> str:
     shown = [scalar_text(spec.settings[key]) for key in _SHOWN_ALWAYS if key in spec.settings]
     shown += [f"{key}={scalar_text(new)}" for key, (_, new) in spec.changed.items() if key not in _SHOWN_ALWAYS]
     return " · ".join(shown)
+
+
+def variant_text(spec: RunSpec) -> str:
+    """What beside the machine makes a configuration, such as `torch-cpu · fp32 · eager · closed`."""
+    return joined([spec.backend, settings_text(spec), spec.division])
 
 
 def framework_text(system: System | None, backend: str) -> str:
@@ -109,11 +114,6 @@ def scalar_change(default: Scalar, chosen: Scalar) -> Markup:
     )
 
 
-def joined(parts: list[str]) -> str:
+def joined(parts: Iterable[str]) -> str:
     """Non-empty parts between middle dots."""
     return " · ".join(part for part in parts if part)
-
-
-def text_or_dash(value: str | None) -> Markup:
-    """`value`, or a dash that says so to screen readers."""
-    return escape(value) if value else Markup('<span class="none" aria-label="none">–</span>')

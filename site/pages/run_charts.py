@@ -10,7 +10,7 @@ from oildrop.results.rows import RunRow
 from oildrop.rules.digest import PhaseSpan, Trace
 from oildrop.rules.rulebook import Benchmark
 from oildrop.site.pages.charts import line_chart, spans_bar
-from oildrop.site.pages.formats import number
+from oildrop.site.pages.formats import escaped, number
 
 MOST_TRACES = 12
 """More traces than these stay in the bundle: a page with hundreds cannot be read."""
@@ -44,15 +44,17 @@ def curve_figure(row: RunRow, benchmark: Benchmark | None) -> Markup | None:
 
 def phases_html(spans: Sequence[PhaseSpan]) -> Markup:
     """Each phase's name, its place on a bar over the whole run, and its seconds; in order of first entry."""
-    end = max((span.stop_ns for span in spans), default=0)
     groups: dict[str, list[tuple[int, int]]] = {}
+    end = 0
     for span in spans:
-        groups.setdefault(span.name, []).append((span.start_ns, span.stop_ns))
+        start, stop = span.start_ns, span.stop_ns
+        groups.setdefault(span.name, []).append((start, stop))
+        end = stop if stop > end else end
     lines = []
     for name, parts in groups.items():
-        seconds = number(sum([stop - start for start, stop in parts]) / 1e9)
+        seconds = sum([stop - start for start, stop in parts]) / 1e9
         bar = spans_bar(parts, end)
-        lines.append(f'<div><dt>{escape(name)}</dt><dd>{bar}<span class="n">{seconds} s</span></dd></div>\n')
+        lines.append(f'<div><dt>{escaped(name)}</dt><dd>{bar}<span class="n">{seconds:.2f} s</span></dd></div>\n')
     return Markup("".join(lines))
 
 
@@ -76,13 +78,9 @@ def trace_figures(traces: Sequence[Trace]) -> list[Markup]:
 
 def rates(times: Sequence[float], totals: Sequence[float]) -> tuple[list[float], list[float]]:
     """Rise of a running total a second, at the end of each interval; an interval that goes back is left out."""
-    found_times, found = [], []
-    for i in range(1, len(times)):
-        step, rise = times[i] - times[i - 1], totals[i] - totals[i - 1]
-        if step > 0 and rise >= 0:
-            found_times.append(times[i])
-            found.append(rise / step)
-    return found_times, found
+    steps = zip(times, times[1:], totals, totals[1:], strict=False)
+    pairs = [(stop, (new - old) / (stop - start)) for start, stop, old, new in steps if stop > start and new >= old]
+    return [time for time, _ in pairs], [rate for _, rate in pairs]
 
 
 def _trace_figure(trace: Trace, label: str, unit: str, times: list[float], values: list[float]) -> Markup:

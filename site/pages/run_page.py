@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from oildrop.results.rows import RunRow
 from oildrop.rules.records import Scalar
@@ -16,7 +16,7 @@ from oildrop.site.pages import labels
 from oildrop.site.pages.addresses import shard_of, system_address
 from oildrop.site.pages.context import Site
 from oildrop.site.pages.csvs import csv_line
-from oildrop.site.pages.formats import scalar_text, scaled
+from oildrop.site.pages.formats import escaped, scalar_text, scaled
 from oildrop.site.pages.metric_rows import METRICS_HEADER, STATUS_WORDS, metrics_csv, metrics_html
 from oildrop.site.pages.run_charts import curve_figure, phases_html, trace_figures
 
@@ -34,15 +34,15 @@ class RunView:
     system_href: str
     settings_text: str
     anchor: str
-    figures: list[tuple[str, str, str, str | None]]
+    figures: Markup
     curve: Markup | None
     phases: Markup
     traces: list[Markup]
     power_reason: str | None
-    meters: list[str]
+    meters: Markup
     metrics: Markup
     settings: Markup
-    facts: list[tuple[str, str]]
+    facts: Markup
     command: str
 
 
@@ -80,7 +80,7 @@ def run_view(row: RunRow, rulebook: Rulebook, anchor: str) -> RunView:
         phases=phases_html(digest.phases),
         traces=trace_figures(digest.traces),
         power_reason=power.reason if power is not None and power.value is None else None,
-        meters=[_meter_text(meter.name, meter.status, meter.reason, meter.method) for meter in digest.meters],
+        meters=Markup("".join([_meter(part.name, part.status, part.reason, part.method) for part in digest.meters])),
         metrics=metrics_html(row.judgement.metrics),
         settings=_settings(tuple(spec.settings.items()), tuple(spec.changed.items())),
         facts=_facts(row),
@@ -88,23 +88,27 @@ def run_view(row: RunRow, rulebook: Rulebook, anchor: str) -> RunView:
     )
 
 
-def _figures(row: RunRow) -> list[tuple[str, str, str, str | None]]:
-    """Label, value, unit and reason of the numbers at the head of a run."""
+def _figures(row: RunRow) -> Markup:
+    """The numbers at the head of a run; a missing one says why."""
     found = []
     for name in _FIGURES.get(row.spec.kind, ()):
         metric = row.headlines.get(name)
         if metric is None or (metric.status == "not_applicable" and name == "train_tokens_per_s"):
             continue
         if metric.value is None:
-            found.append((labels.metric_label(name), STATUS_WORDS[metric.status], "", metric.reason))
+            words, reason = STATUS_WORDS[metric.status], escaped(metric.reason or "")
+            shown = f'<span class="null">{words}</span> <small>{reason}</small>'
         else:
-            found.append((labels.metric_label(name), *scaled(metric.value, metric.unit), None))
-    return found
+            text, unit = scaled(metric.value, metric.unit)
+            shown = f"<b>{text}</b> {escaped(unit)}"
+        found.append(f"<div><dt>{escaped(labels.metric_label(name))}</dt><dd>{shown}</dd></div>\n")
+    return Markup("".join(found))
 
 
-def _meter_text(name: str, status: str, reason: str | None, method: str | None) -> str:
-    status = status.replace("_", " ")
-    return f"{name}: {status}" + (f" ({reason})" if reason else f" by {method}" if method else "")
+@lru_cache(maxsize=1024)
+def _meter(name: str, status: str, reason: str | None, method: str | None) -> str:
+    how = f" ({reason})" if reason else f" by {method}" if method else ""
+    return f"<li>{escape(name)}: {escape(status.replace('_', ' '))}{escape(how)}</li>\n"
 
 
 @lru_cache(maxsize=1024)
@@ -118,20 +122,30 @@ def _settings(settings: tuple[tuple[str, Scalar], ...], changes: tuple[tuple[str
     )
 
 
-def _facts(row: RunRow) -> list[tuple[str, str]]:
+def _facts(row: RunRow) -> Markup:
     """Ids and hashes, so that a run can be found and checked again."""
     spec, judgement = row.spec, row.judgement
     index = "chosen by hand" if spec.seed_index is None else f"k = {spec.seed_index}"
-    facts = [
-        ("seed", f"{spec.seed} ({index})"),
-        ("benchmark_sha256", spec.benchmark_sha256),
-        ("workload_id", spec.workload_id),
-        ("system_id", spec.system_id),
-        ("software_id", spec.software_id),
-        ("set_id", spec.set_id),
-        ("session_id", spec.session_id),
-        ("bundle_id", row.bundle_id or ("unsealed: this bundle was never closed" if not row.sealed else "not known")),
-        ("judge", f"{judgement.judge_version}, tables {judgement.tables_sha256}"),
-        ("oildrop", spec.oildrop_version),
-    ]
-    return facts + ([("parent run", spec.parent_run_id)] if spec.parent_run_id else [])
+    bundle = row.bundle_id or ("not known" if row.sealed else "none: this bundle was never sealed")
+    shared = _shared_facts(
+        spec.benchmark_sha256, spec.workload_id, spec.system_id, spec.software_id, spec.set_id, spec.session_id,
+        judgement.judge_version, judgement.tables_sha256, spec.oildrop_version,
+    )  # fmt: skip
+    parent = _fact("parent_run_id", spec.parent_run_id) if spec.parent_run_id else ""
+    return Markup(f"{_fact('seed', f'{spec.seed} ({index})')}{_fact('bundle_id', bundle)}{parent}{shared}")
+
+
+@lru_cache(maxsize=4096)
+def _shared_facts(
+    benchmark: str, workload: str, system: str, software: str, set_: str, session: str, judge: str, tables: str, version: str
+) -> str:
+    """What many runs of a store have in common."""
+    facts = {
+        "benchmark_sha256": benchmark, "workload_id": workload, "system_id": system, "software_id": software,
+        "set_id": set_, "session_id": session, "judge": f"{judge}, tables {tables}", "oildrop": version,
+    }  # fmt: skip
+    return "".join(_fact(key, value) for key, value in facts.items())
+
+
+def _fact(key: str, value: str) -> str:
+    return f"<dt>{key}</dt><dd><code>{escape(value)}</code></dd>\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from oildrop.results.rows import RunRow
 from oildrop.rules.catalogue import CATALOGUE
@@ -14,7 +14,8 @@ from oildrop.site.pages import labels
 from oildrop.site.pages.addresses import run_address, system_address
 from oildrop.site.pages.context import Site
 from oildrop.site.pages.csvs import Cell, csv_line
-from oildrop.site.pages.formats import number, time_element
+from oildrop.site.pages.formats import escaped, number, time_element
+from oildrop.site.pages.metric_rows import STATUS_WORDS
 
 CSV_HEADER = (
     "run_id", "created_utc", "benchmark", "tier", "division", "backend", "kind", "system", "system_id", "workload_id",
@@ -22,7 +23,7 @@ CSV_HEADER = (
     *CATALOGUE,
 )  # fmt: skip
 
-_WORDS = {"not_measured": "not measured", "not_applicable": "not applicable"}
+_RATE_HEADINGS = {"train_tokens_per_s": "Tokens/s", "train_samples_per_s": "Samples/s"}
 
 
 @dataclass
@@ -36,10 +37,10 @@ class Notes:
     prefix: str
     numbers: dict[str, int] = field(default_factory=dict)
 
-    def mark(self, reason: str) -> Markup:
-        """A link to the note that holds `reason`."""
-        number_ = self.numbers.setdefault(reason, len(self.numbers) + 1)
-        return Markup(f'<sup><a href="#{self.prefix}-note-{number_}">{number_}</a></sup>')
+    def mark(self, reason: str) -> str:
+        """Markup of a link to the note that holds `reason`."""
+        place = self.numbers.setdefault(reason, len(self.numbers) + 1)
+        return f'<sup><a href="#{self.prefix}-note-{place}">{place}</a></sup>'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,37 +50,47 @@ class RunTable:
     Attributes:
         key: Unique on the page; ids are made of it.
         columns: Headings of the metric columns, with units.
-        lines: Address, run id, time, machine, its address, setting, badge, reason, metric cells, seed.
+        body: Its rows: run and time, outcome and reason, metrics, seed, configuration.
+        notes: Numbers of the reasons that cells point to.
     """
 
     key: str
     caption: str
     csv: str
     columns: tuple[str, ...]
-    lines: list[tuple[object, ...]]
+    body: Markup
     notes: dict[str, int]
 
 
-def run_table(rows: Sequence[RunRow], *, key: str, caption: str, csv: str) -> RunTable:
-    """The table of `rows` in the order given."""
+def run_table(rows: Sequence[RunRow], *, key: str, caption: str, csv: str, root: str = "") -> RunTable:
+    """The table of `rows` in the order given, on a page that reaches the site's root by `root`."""
     notes = Notes(key)
     rate = _rate_of(rows)
     names = (("time_to_target_s", 1.0), (rate, 1.0), ("power_w", 1.0), ("busy_fraction", 100.0))
     lines = []
     for row in rows:
-        spec, headlines = row.spec, row.headlines
-        cells = [_cell(headlines.get(name), factor, notes) for name, factor in names]
-        seed = "chosen" if spec.seed_index is None else str(spec.seed_index)
-        reason = row.judgement.reason if row.outcome != "ok" else None
-        lines.append(
-            (
-                run_address(spec.run_id), spec.run_id, time_element(spec.created_utc), labels.device_name(row),
-                system_address(spec.system_id), f"{spec.backend} · {labels.settings_text(spec)} · {spec.division}",
-                labels.outcome_badge(row.outcome), reason, cells, seed,
-            )
-        )  # fmt: skip
-    columns = ("Time to target (s)", f"{labels.metric_label(rate)}", "Power (W)", "Busy (%)")
-    return RunTable(key=key, caption=caption, csv=csv, columns=columns, lines=lines, notes=notes.numbers)
+        cells = [f'<td class="n">{_cell(row.headlines.get(name), factor, notes)}</td>' for name, factor in names]
+        lines.append(_line(row, "".join(cells), root))
+    columns = ("Time to target (s)", _RATE_HEADINGS[rate], "Power (W)", "Busy (%)")
+    return RunTable(
+        key=key, caption=caption, csv=csv, columns=columns, body=Markup("".join(lines)), notes=notes.numbers
+    )
+
+
+def _line(row: RunRow, cells: str, root: str) -> str:
+    """One row of the body; made by hand, as ten thousand of them through a template take seconds."""
+    spec = row.spec
+    reason = row.judgement.reason if row.outcome != "ok" else None
+    why = f'<br><span class="why">{escape(reason)}</span>' if reason else ""
+    seed = "chosen" if spec.seed_index is None else spec.seed_index
+    machine = labels.device_name(row)
+    return (
+        f'<tr><th scope="row"><a href="{root}{run_address(spec.run_id)}">{spec.run_id}</a>'
+        f"<br>{time_element(spec.created_utc)}</th>"
+        f'<td class="wide">{labels.outcome_badge(row.outcome)}{why}</td>{cells}<td class="n">{seed}</td>'
+        f'<td class="wide"><a href="{root}{system_address(spec.system_id)}">{escaped(machine)}</a>'
+        f'<br><span class="why">{escaped(labels.variant_text(spec))}</span></td></tr>\n'
+    )
 
 
 def _rate_of(rows: Sequence[RunRow]) -> str:
@@ -91,16 +102,17 @@ def _rate_of(rows: Sequence[RunRow]) -> str:
     return "train_samples_per_s"
 
 
-def _cell(metric: Metric | None, factor: float, notes: Notes) -> str | Markup:
+def _cell(metric: Metric | None, factor: float, notes: Notes) -> str:
+    """A number, or in words that there is none with the mark of its reason."""
     if metric is None:
         return _missing("not listed", notes.mark("runs of this kind list no such metric"))
     if metric.value is None:
-        return _missing(_WORDS[metric.status], notes.mark(metric.reason or "no reason recorded"))
+        return _missing(STATUS_WORDS[metric.status], notes.mark(metric.reason or "no reason recorded"))
     return number(metric.value * factor)
 
 
-def _missing(words: str, mark: Markup) -> Markup:
-    return Markup(f'<span class="null">{words}{mark}</span>')
+def _missing(words: str, mark: str) -> str:
+    return f'<span class="null">{words}{mark}</span>'
 
 
 def write_runs_csv(site: Site, path: str, rows: Sequence[RunRow]) -> None:

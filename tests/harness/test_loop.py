@@ -21,7 +21,9 @@ class Collected:
         self.events: list[tuple[str, Any, dict[str, Any]]] = []
         self.progress = 0
 
-    def emit(self, key: str, value: Any = None, meta: dict[str, Any] | None = None, *, at_ns: int | None = None) -> None:
+    def emit(
+        self, key: str, value: Any = None, meta: dict[str, Any] | None = None, *, at_ns: int | None = None
+    ) -> None:
         self.events.append((key, value, meta or {}))
 
     def flush(self) -> None:

@@ -49,7 +49,9 @@ def make_job(tmp_path: Path, way: str, *, memory_bytes: int | None = None, **lim
         kind="to_target",
         settings={"optimizer.name": "adamw"},
         seed=1,
-        limits=Limits(**{"deadline_s": 30.0, "heartbeat_s": 20.0, "stall_s": 20.0, **limits}, memory_bytes=memory_bytes),
+        limits=Limits(
+            **{"deadline_s": 30.0, "heartbeat_s": 20.0, "stall_s": 20.0, **limits}, memory_bytes=memory_bytes
+        ),
         workload_id="w",
         system_id="s",
         software_id="s",
@@ -182,8 +184,13 @@ def test_a_clock_set_back_is_in_the_log(tmp_path: Path) -> None:
 
 
 def test_two_runs_on_one_device_see_each_other(tmp_path: Path) -> None:
-    first, second = make_job(tmp_path / "a", "stalled", deadline_s=2.0), make_job(tmp_path / "b", "stalled", deadline_s=2.0)
-    second = Job(**{**second.__dict__, "spec": second.spec.model_copy(update={"run_id": "20261122-000000-000000-bbbbbb"})})
+    first, second = (
+        make_job(tmp_path / "a", "stalled", deadline_s=2.0),
+        make_job(tmp_path / "b", "stalled", deadline_s=2.0),
+    )
+    second = Job(
+        **{**second.__dict__, "spec": second.spec.model_copy(update={"run_id": "20261122-000000-000000-bbbbbb"})}
+    )
     threads = [threading.Thread(target=supervise, args=(job, Quiet())) for job in (first, second)]
     for thread in threads:
         thread.start()

@@ -79,7 +79,8 @@ BREACH = Breach(limit="deadline", outcome="timeout", allowed=1.0, found=2.0, uni
 )
 def test_what_weighs_more_decides(facts: dict[str, object], outcome: str) -> None:
     nothing = {
-        "claim": None, "breach": None, "cancelled_by": None, "disk_full": False, "exit_status": None, "kernel_oom": False
+        "claim": None, "breach": None, "cancelled_by": None, "disk_full": False, "exit_status": None,
+        "kernel_oom": False,
     }  # fmt: skip
     ending = ending_of(EndFacts(**{**nothing, **facts}))  # type: ignore[arg-type]
     assert ending.outcome == outcome

@@ -97,7 +97,10 @@ SECOND = 1_000_000_000
 def toy_rulebook() -> Rulebook:
     """The shipped rules and tables with one toy benchmark."""
     folder = resources.files("oildrop.rules.v1")
-    shared = {name: folder.joinpath(name).read_bytes() for name in ("rules.toml", "divisions.toml", "devices.toml", "scenarios.toml")}
+    shared = {
+        name: folder.joinpath(name).read_bytes()
+        for name in ("rules.toml", "divisions.toml", "devices.toml", "scenarios.toml")
+    }
     return parse_rulebook({**shared, "toy.toml": BENCHMARK, "reference/toy.toml": REFERENCE})
 
 

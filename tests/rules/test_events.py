@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from oildrop.rules.events import GENESIS, Event, encode_event, line_sha256, read_log
 
-VALUES = st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.floats(allow_nan=False, allow_infinity=False), st.text())
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.floats(allow_nan=False, allow_infinity=False), st.text()
+)
 
 
 def make_log(count: int) -> list[bytes]:

@@ -151,7 +151,8 @@ def late_outcome_only(run: Any) -> None:
         update={
             "system_id": run.system.system_id(),
             "settings": {
-                **run.spec.settings, "model.layers": 10**6, "model.width": 10**5, "model.heads": 1, "model.hidden": 10**5,
+                **run.spec.settings,
+                "model.layers": 10**6, "model.width": 10**5, "model.heads": 1, "model.hidden": 10**5,
                 "data.words": 1, "data.names": 1, "data.brackets": 1, "data.document_tokens": 64,
             },
         }

@@ -23,7 +23,11 @@ def changed(rulebook: Rulebook, old: str, new: str) -> dict[str, bytes]:
     [
         ('name = "toy"', 'name = "toy', r"toy\.toml: line 3: "),
         ('name = "toy"', 'name = "Toy!"', r"toy\.toml: line 3: name: String should match"),
-        ("minimum_runs = 5", "minimum_runs = 0", r"toy\.toml: line \d+: tiers\.nano\.minimum_runs: .* greater than or equal to 1"),
+        (
+            "minimum_runs = 5",
+            "minimum_runs = 0",
+            r"toy\.toml: line \d+: tiers\.nano\.minimum_runs: .* greater than or equal to 1",
+        ),
         ("deadline_s = 60.0", "deadline_s = 39.0", r"tiers\.nano: .*deadline_s 39 is under 10 x reference_time_s 4"),
         ("target = 0.5", "", r"either steps \(fixed work\) or a target"),
         ("steps = 4", "steps = 4\ntarget = 1.0", r"either steps \(fixed work\) or a target"),
@@ -36,7 +40,9 @@ def changed(rulebook: Rulebook, old: str, new: str) -> dict[str, bytes]:
         ('title = "Toy"', 'title = "Toy"\ncolour = "red"', r"line 5: colour: Extra inputs are not permitted"),
     ],
 )
-def test_a_broken_file_is_refused_with_line_and_reason(toy_rulebook: Rulebook, old: str, new: str, message: str) -> None:
+def test_a_broken_file_is_refused_with_line_and_reason(
+    toy_rulebook: Rulebook, old: str, new: str, message: str
+) -> None:
     with pytest.raises(RulebookError, match=message):
         parse_rulebook(changed(toy_rulebook, old, new))
 

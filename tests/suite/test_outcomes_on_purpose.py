@@ -1,4 +1,4 @@
-"""Every outcome made on purpose with the real command line, then found in `runs`, on the index and among the failures."""
+"""Every outcome made on purpose with the real command line, then found in `runs` and on the pages."""
 
 from __future__ import annotations
 
@@ -91,7 +91,17 @@ class Story:
 def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     made = Story(tmp_path_factory.mktemp("story") / "store")
     made.keep("ok", *SMOKE)
-    made.keep("target_missed", "lm-pretrain", "--runs", "1", *ONE_THREAD, "--division", "open", "--set", "limit.cap_samples=96")
+    made.keep(
+        "target_missed",
+        "lm-pretrain",
+        "--runs",
+        "1",
+        *ONE_THREAD,
+        "--division",
+        "open",
+        "--set",
+        "limit.cap_samples=96",
+    )
     made.keep("diverged", *SMOKE, "--division", "open", "--set", "optimizer.learning_rate=1e12")
     made.keep("oom", *SMOKE, "--memory-limit", "64MiB")
     made.keep("timeout", *SMOKE, "--timeout", "0.5")
@@ -132,8 +142,8 @@ def test_every_outcome_is_in_runs_with_its_reason(story: Story) -> None:
 
 def test_exit_codes_say_what_happened(story: Story) -> None:
     assert story.codes == {
-        "ok": 0, "target_missed": 1, "diverged": 1, "oom": 1, "timeout": 1, "unsupported": 3, "crash": 1, "cancelled": 1,
-        "lost": -signal.SIGKILL,
+        "ok": 0, "target_missed": 1, "diverged": 1, "oom": 1, "timeout": 1, "unsupported": 3, "crash": 1,
+        "cancelled": 1, "lost": -signal.SIGKILL,
     }  # fmt: skip
 
 

@@ -75,7 +75,7 @@ class Learner:
         rate = float(self._settings["optimizer.learning_rate"]) * min(1.0, (step + 1) / max(1, warmup_steps))
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
@@ -174,13 +174,12 @@ class ImageClassifyTorch:
 
     def warm_up(self) -> None:
         """Synthetic steps and one evaluation, after which nothing but caches and memory pools differs."""
-        before, progress = self._learner.snapshot(), copy.copy(self._progress)
+        before = self._learner.snapshot()
         batch = synthetic_batch(self.samples_per_step())
         for step in range(max(1, self._int("execution.warmup_steps"))):
             self._step(batch, step)
         self.evaluate()
         self._learner.restore(before)
-        self._progress = progress
 
     def train_step(self) -> None:
         """Make the next batch, add it to the digest, and enqueue one optimizer step on it."""

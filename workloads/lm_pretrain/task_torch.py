@@ -6,6 +6,7 @@ Shape suffixes: B documents of a batch, N documents of a block, S = T + 1 tokens
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -87,12 +88,16 @@ class LmPretrainTorch:
             weights_std=self._float("gates.weights_std"),
             tokens_NS=self._source.documents(self._int("gates.seed"), 0, self._int("gates.documents"), part="gate")[0],
         )
+        graphs = (
+            ("token_loss_train", self._train_losses, self.samples_per_step()),
+            ("token_loss_eval", self._eval_losses, len(self._held_out_NS)),
+        )
         results = []
         for dtype in dict.fromkeys(["fp32", str(self._settings["execution.dtype"])]):
             limit = self._float(f"gates.limits.{dtype}")
-            for name, losses in (("token_loss_train", self._train_losses), ("token_loss_eval", self._eval_losses)):
-                found = self._in_whole_batches(losses, dtype)
-                results.append(gate.compare(found, name=name, dtype=dtype, limit=limit))
+            for name, graph, batch in graphs:
+                losses = functools.partial(self._gate_losses, graph=graph, batch=batch, dtype=dtype)
+                results.append(gate.compare(losses, name=name, dtype=dtype, limit=limit))
         return results
 
     def initialise(self, seed: int) -> None:
@@ -215,21 +220,22 @@ class LmPretrainTorch:
         with torch.no_grad():
             return self._score(tokens_BS)[0]
 
-    def _in_whole_batches(
-        self, losses: Callable[[Tensor], Tensor], dtype: str
-    ) -> Callable[[Mapping[str, NDArray[np.float32]], NDArray[np.int32]], NDArray[np.float32]]:
-        """`losses` as the gate asks for it: on given weights, and in batches of the shape that is timed."""
-
-        def run(weights: Mapping[str, NDArray[np.float32]], tokens_NS: NDArray[np.int32]) -> NDArray[np.float32]:
-            self._set_weights(weights)
-            size = len(self._held_out_NS) if losses == self._eval_losses else self.samples_per_step()
-            starts = range(0, len(tokens_NS), size)
-            batches = [tokens_NS[np.arange(start, start + size) % len(tokens_NS)] for start in starts]
-            with self._autocast(dtype):
-                found = [losses(self._to_device(tokens_BS)).cpu().numpy() for tokens_BS in batches]
-            return np.concatenate(found)[: len(tokens_NS)]
-
-        return run
+    def _gate_losses(
+        self,
+        weights: Mapping[str, NDArray[np.float32]],
+        tokens_NS: NDArray[np.int32],
+        *,
+        graph: Callable[[Tensor], Tensor],
+        batch: int,
+        dtype: str,
+    ) -> NDArray[np.float32]:
+        """The losses of `graph` on `weights`, in batches of the shape that is timed, wrapped at the end."""
+        self._set_weights(weights)
+        starts = range(0, len(tokens_NS), batch)
+        batches = [tokens_NS[np.arange(start, start + batch) % len(tokens_NS)] for start in starts]
+        with self._autocast(dtype):
+            losses = [graph(self._to_device(tokens_BS)).cpu().numpy() for tokens_BS in batches]
+        return np.concatenate(losses)[: len(tokens_NS)]
 
     def _autocast(self, dtype: str) -> torch.autocast:
         return torch.autocast(self._device.handle.type, dtype=torch.bfloat16, enabled=DTYPES[dtype] is torch.bfloat16)

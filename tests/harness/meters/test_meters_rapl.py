@@ -32,6 +32,8 @@ def test_joules_count_from_the_opening(tmp_path: Path) -> None:
     assert read_j(meter) == 0.0
     (path / "energy_uj").write_text("3500000")
     assert read_j(meter) == 2.5
+    (path / "energy_uj").write_text("4000000")
+    assert read_j(meter) == 3.0
 
 
 def test_a_wrap_is_counted_through(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import subprocess
 from pathlib import Path
 
 from oildrop.harness.system.device_ids import salted_id
-from oildrop.harness.system.names import local_redactor, record_vocabulary
 from oildrop.harness.system.software import allowed_environment, framework_versions, git_revision
 from oildrop.harness.system.source import run_command, this_host
 
@@ -70,11 +69,3 @@ def test_a_command_that_is_absent_or_fails_silently_is_none() -> None:
     assert run_command(("no-such-command-here",)) is None
     assert run_command(("false",)) is None
     assert run_command(("echo", " yes ")) == "yes"
-
-
-def test_the_local_redactor_keeps_our_own_words() -> None:
-    vocabulary = record_vocabulary()
-    assert {"seed", "schema", "run_start", "usable_cores", "train", "ok"} <= vocabulary
-    redactor = local_redactor("the-stores-secret")
-    assert redactor.redact_text("the-stores-secret") == "<private>"
-    assert redactor.redact_text(str(Path.home() / "x")) == "<path>/x"

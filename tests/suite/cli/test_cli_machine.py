@@ -12,6 +12,7 @@ import pytest
 from oildrop.harness import doctor as doctoring
 from oildrop.harness.backends import BACKENDS
 from oildrop.harness.doctor import Advice
+from oildrop.harness.system import probe
 from oildrop.rules.loading import load_rulebook
 from oildrop.rules.rulebook import settings_of
 from oildrop.rules.system import System
@@ -80,7 +81,19 @@ def test_system_for_people_gives_a_reason_for_every_unknown(tmp_path: Path, caps
     shown = text(capsys, "system", "--store", str(tmp_path))
     assert "cpu.logical_cores" in shown
     assert "unknown: not reported" not in shown
-    assert platform.node() not in shown.split()
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_system_shows_no_host_name(
+    form: list[str], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = probe.probe_system()
+    named = found.os.model_copy(update={"kernel": "6.1-built-on-secrethost7"})
+    monkeypatch.setattr(probe, "probe_system", lambda salt: found.model_copy(update={"os": named}))
+    monkeypatch.setattr(platform, "node", lambda: "secrethost7")
+    shown = text(capsys, "system", *form, "--store", str(tmp_path))
+    assert "secrethost7" not in shown
+    assert "6.1-built-on-" in shown
 
 
 def test_doctor_gives_advice_worst_first(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

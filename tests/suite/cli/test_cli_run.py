@@ -103,6 +103,15 @@ def test_ctrl_c_is_exit_1_and_the_runs_that_were_made_are_shown(
     assert "Stopped by hand" in shown
 
 
+@pytest.mark.parametrize("outcomes", [[], ["ok"], ["unsupported"]])
+def test_ctrl_c_is_exit_1_whatever_the_runs_before_it(
+    stage: Stage, row: RowFactory, outcomes: list[str], tmp_path: Path
+) -> None:
+    stage.rows = rows_ending(row, *outcomes)
+    stage.cancelled = True
+    assert main(["run", "--store", str(tmp_path)]) == 1
+
+
 def test_ctrl_c_outside_a_run_leaves_no_traceback(stage: Stage, tmp_path: Path, capsys: Capture) -> None:
     stage.raises = KeyboardInterrupt()
     assert main(["run", "--store", str(tmp_path)]) == 130

@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -201,3 +204,21 @@ def test_site_build_writes_a_page_with_every_run(store: Path, tmp_path: Path, ca
     assert found["runs"] == 3
     index = Path(found["index"]).read_text()
     assert all(run_id in index for run_id in IDS)
+
+
+def test_site_serve_shows_the_page_until_ctrl_c(store: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = []
+
+    def answer_once(server: ThreadingHTTPServer) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(urlopen, f"http://127.0.0.1:{server.server_port}/")
+            server.handle_request()
+            with asked.result() as answer:
+                answers.append(answer.read().decode())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ThreadingHTTPServer, "serve_forever", answer_once)
+    found = document(capsys, "site", "serve", "--port", "0", "--store", str(store))
+    assert found["address"].startswith("http://127.0.0.1:")
+    assert IDS[2] in answers[0]
+    assert not Path(found["index"]).exists()
