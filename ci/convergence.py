@@ -18,7 +18,7 @@ MINIMUM_RUNS = 20
 
 
 def reference_runs(benchmark: str, tier: str, backend: str, runs: int, store: Path) -> list[dict[str, Any]]:
-    """The newest `runs` runs that `oildrop run` made just now, as its JSON document gives them.
+    """Runs that `oildrop run` made just now, as its JSON document gives them.
 
     Raises:
         SystemExit: Some did not end `ok`; reference points need every run.

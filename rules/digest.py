@@ -57,7 +57,12 @@ class RunDigest(Record):
 
 def digest_of(evidence: Evidence, rulebook: Rulebook) -> RunDigest:
     """Phases, curve, traces and meters of one run. Pure."""
-    case = Case(evidence, rulebook)
+    return digest_case(Case(evidence, rulebook))
+
+
+def digest_case(case: Case) -> RunDigest:
+    """As `digest_of`, over a case that others read too."""
+    evidence = case.evidence
     timeline = case.timeline
     start_ns = timeline.run_start_ns
     return RunDigest(

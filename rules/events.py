@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from pydantic_core import from_json
 
 GENESIS = "0" * 64
 """`prev` of a log's first line."""
 
+LARGEST_NS = 2**62
+"""A stamp beyond 146 years is no stamp."""
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Event:
+
+class Event(NamedTuple):
     """One line of the log.
 
     Attributes:
@@ -33,7 +37,7 @@ class Event:
     proc: str
     key: str
     value: Any = None
-    meta: dict[str, Any] = field(default_factory=dict)
+    meta: dict[str, Any] = {}
     prev: str = GENESIS
 
 
@@ -55,17 +59,7 @@ class LogReading:
 
 def encode_event(event: Event) -> bytes:
     """The line of `event`, without newline. Raises ValueError when a value is NaN or infinite."""
-    fields = {
-        "seq": event.seq,
-        "t_ns": event.t_ns,
-        "utc": event.utc,
-        "proc": event.proc,
-        "key": event.key,
-        "value": event.value,
-        "meta": event.meta,
-        "prev": event.prev,
-    }
-    return json.dumps(fields, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
+    return json.dumps(event._asdict(), separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
 
 
 def line_sha256(line: bytes) -> str:
@@ -96,14 +90,13 @@ def read_log(data: bytes) -> LogReading:
 
 def _decode_line(line: bytes) -> Event | None:
     try:
-        fields = json.loads(line)
-        event = Event(**fields)
+        event = Event(**from_json(line))
     except (ValueError, TypeError):
         return None
-    well_typed = (
-        isinstance(event.seq, int)
-        and isinstance(event.t_ns, int)
-        and isinstance(event.key, str)
-        and isinstance(event.meta, dict)
-    )
-    return event if well_typed else None
+    return event if _is_well_typed(event) else None
+
+
+def _is_well_typed(event: Event) -> bool:
+    numbers = type(event.seq) is int and type(event.t_ns) is int and abs(event.t_ns) < LARGEST_NS
+    texts = type(event.utc) is str and type(event.proc) is str and type(event.key) is str and type(event.prev) is str
+    return numbers and texts and type(event.meta) is dict

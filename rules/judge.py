@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+from oildrop.rules.canonical import json_number
 from oildrop.rules.case import Case
 from oildrop.rules.catalogue import metrics_of
 from oildrop.rules.checks import log_checks, machine_checks, task_checks
@@ -27,7 +29,11 @@ CHECK_FILES = (log_checks, task_checks, machine_checks)
 
 def judge(evidence: Evidence, rulebook: Rulebook) -> Judgement:
     """Metrics, findings and outcome of one run. Pure: the same bundle gives the same judgement everywhere."""
-    case = Case(evidence, rulebook)
+    return judge_case(Case(evidence, rulebook))
+
+
+def judge_case(case: Case) -> Judgement:
+    """As `judge`, over a case that others read too."""
     verdict = derive(case)
     metrics = measure(case, verdict)
     findings = examine(Judged(case=case, verdict=verdict, metrics={metric.name: metric for metric in metrics}))
@@ -35,13 +41,13 @@ def judge(evidence: Evidence, rulebook: Rulebook) -> Judgement:
     if final.outcome != verdict.outcome:
         metrics = measure(case, final)
     return Judgement(
-        run_id=evidence.spec.run_id,
+        run_id=case.evidence.spec.run_id,
         outcome=final.outcome,
         reason=final.reason,
         metrics=metrics,
         findings=findings,
         judge_version=JUDGE_VERSION,
-        tables_sha256=rulebook.tables_sha256,
+        tables_sha256=case.rulebook.tables_sha256,
     )
 
 
@@ -76,11 +82,16 @@ def examine(judged: Judged) -> tuple[Finding, ...]:
                     rule=rule.id,
                     severity=rule.severity,
                     message=found.message,
-                    evidence=dict(found.evidence),
+                    evidence=_plain(found.evidence),
                     fix=found.fix,
                 )
             )
     return tuple(findings)
+
+
+def _plain(evidence: Mapping[str, Any]) -> dict[str, Any]:
+    """Evidence as JSON can hold it: NaN and infinity by name."""
+    return {key: json_number(value) if isinstance(value, float) else value for key, value in evidence.items()}
 
 
 def weigh(verdict: Verdict, findings: tuple[Finding, ...]) -> Verdict:

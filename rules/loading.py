@@ -166,10 +166,15 @@ def _record(kind: type[R], name: str, values: dict[str, Any], raw: bytes, *, wit
 
 
 def _line_of(raw: bytes, key: str) -> int:
-    """Line on which `key` (or its last dotted part) first stands; 1 when it does not."""
-    for wanted in (key, key.rsplit(".", 1)[-1]):
+    """Line on which `key` is set, else on which it first stands; 1 when it does not.
+
+    A dotted key is set under its last part within its section, or whole within `[allowed]`.
+    """
+    last = re.escape(key.rsplit(".", 1)[-1])
+    whole = re.escape(key)
+    for pattern in (rf"^\s*{last}\s*=", rf"^\s*(\w+\.)+{last}\s*=", rf"(?<![\w-]){whole}(?![\w-])", rf"\b{last}\b"):
         for number, line in enumerate(raw.decode(errors="replace").splitlines(), start=1):
-            if re.search(rf"(?<![\w-]){re.escape(wanted)}(?![\w-])", line) and not line.lstrip().startswith("#"):
+            if re.search(pattern, line) and not line.lstrip().startswith("#"):
                 return number
     return 1
 

@@ -75,7 +75,7 @@ class RunSpec(Record):
     settings: dict[str, Scalar]
     changed: dict[str, tuple[Scalar, Scalar]] = {}
     seed: int = Field(ge=0, lt=2**53)
-    seed_index: int | None = Field(default=None, ge=0)
+    seed_index: int | None = Field(default=None, ge=0, lt=2**53)
     seeds_chosen: bool = False
     limits: Limits
     workload_id: str

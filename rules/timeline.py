@@ -139,7 +139,7 @@ def _evaluations(evidence: Evidence, malformed: list[str]) -> list[EvaluationMar
 
 def _phases(evidence: Evidence, end_ns: int) -> list[PhaseSpan]:
     entered = [(str(event.value), event.t_ns) for event in evidence.all(keys.PHASE)]
-    stops = [start for _, start in entered[1:]] + [end_ns]
+    stops = [*(start for _, start in entered[1:]), end_ns] if entered else []
     return [
         PhaseSpan(name=name, start_ns=start, stop_ns=max(start, stop))
         for (name, start), stop in zip(entered, stops, strict=True)

@@ -201,7 +201,7 @@ def limits_not_lowered(judged: Judged) -> Iterator[Broken]:
 @rule("R019")
 def warm_up_restored(judged: Judged) -> Iterator[Broken]:
     """Weights after warm-up equal those before."""
-    hashes = {event.meta.get("when"): event.value for event in judged.case.evidence.all(keys.WEIGHTS_SHA256)}
+    hashes = {str(event.meta.get("when")): event.value for event in judged.case.evidence.all(keys.WEIGHTS_SHA256)}
     if judged.case.timeline.run_start_ns is None:
         return
     if hashes.get("init") is None or hashes.get("init") != hashes.get("warmup"):
