@@ -31,7 +31,7 @@ KIND_TOTAL = 2**8  # a kind's counts sum to this
 WORD_TOTAL = 2**12  # a word row's counts sum to this
 PICK_TOTAL = 2**16  # the counts of a choice among n equals sum to this
 DIGITS = 10
-MOST_WORDS = 250  # a word fits a byte of the inverse table
+MOST_WORDS = 4000  # the inverse table has 8 KiB a word
 
 START, LET, GET = 0, 1, 2
 OPEN = 3  # first opening bracket; the closing ones, digits, names and words follow
@@ -45,12 +45,13 @@ class Grammar:
         language_seed: Seed of the Markov table.
         document_tokens: Scored tokens of a document (the start token is not scored).
         words: Size of the vocabulary of words.
+        zipf_offset: Mandelbrot's flattening of Zipf's law: word r (from 1) has the weight 1 / (r + zipf_offset).
         names: Names that can be bound; a power of two, so that all are equally likely.
         brackets: Types of bracket.
         depth: Deepest nesting.
         successors: Preferred followers of a word.
-        successor_share: Part of a word row (of 4096) that its preferred followers divide; all words share the rest,
-            both in Zipf's proportions.
+        successor_share: Part of a word row (of 4096) that its preferred followers divide, the k-th with weight 1 / k;
+            all words share the rest in Zipf's proportions.
         let_share, get_share, open_share, close_share: Parts of a choice of kind (of 256); a kind that is
             impossible just now leaves its part to words.
     """
@@ -58,6 +59,7 @@ class Grammar:
     language_seed: int
     document_tokens: int
     words: int
+    zipf_offset: int
     names: int
     brackets: int
     depth: int
@@ -116,10 +118,10 @@ class Grammar:
     @cached_property
     def word_counts(self) -> NDArray[np.int64]:
         """int64 [words + 1, words]: counts of the next word, out of 4096, by the last one; the last row is for none."""
-        zipf = [2**20 // (rank + 1) for rank in range(self.words)]
+        zipf = [2**20 // (rank + 1 + self.zipf_offset) for rank in range(self.words)]
         rest = allot(WORD_TOTAL - self.successor_share, zipf)
         rows = [list(rest) for _ in range(self.words)]
-        favours = allot(self.successor_share, zipf[: self.successors])
+        favours = allot(self.successor_share, [2**20 // (rank + 1) for rank in range(self.successors)])
         for word, row in enumerate(rows):
             for follower, count in zip(self._followers(word, zipf), favours, strict=True):
                 row[follower] += count
@@ -139,10 +141,15 @@ class Grammar:
 
 
 def allot(total: int, weights: Sequence[int]) -> list[int]:
-    """`total` divided in proportion to `weights`, rounded down; what is left over goes to the first."""
+    """`total` divided in proportion to `weights`; what rounding down leaves goes to the largest remainders.
+
+    Source: Hamilton's method of apportionment; ties go to the lower index.
+    """
     whole = sum(weights)
     counts = [total * weight // whole for weight in weights]
-    counts[0] += total - sum(counts)
+    by_remainder = sorted(range(len(weights)), key=lambda i: (-(total * weights[i] % whole), i))
+    for i in by_remainder[: total - sum(counts)]:
+        counts[i] += 1
     return counts
 
 

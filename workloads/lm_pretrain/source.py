@@ -74,10 +74,10 @@ class Source:
             return -np.log(self._kind_counts / KIND_TOTAL)
 
     @cached_property
-    def word_of_draw(self) -> NDArray[np.uint8]:
-        """uint8 [words + 1, 4096]: the word that a draw chooses, by the last word."""
+    def word_of_draw(self) -> NDArray[np.uint16]:
+        """uint16 [words + 1, 4096]: the word that a draw chooses, by the last word."""
         rows = [np.repeat(np.arange(self.grammar.words), row) for row in self.grammar.word_counts]
-        return np.array(rows, dtype=np.uint8)
+        return np.array(rows, dtype=np.uint16)
 
     @cached_property
     def word_nats(self) -> NDArray[np.float64]:

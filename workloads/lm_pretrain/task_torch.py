@@ -55,6 +55,8 @@ class Progress:
 class LmPretrainTorch:
     """The benchmark's `TrainTask` (see `protocols`) in PyTorch.
 
+    Evaluations score a running average of the weights (decay `optimizer.average_decay` a step), whose loss falls
+    evenly where that of the newest weights jumps: the instant at which the target is met is then well defined.
     `settings` holds the tier's settings and, under `gates.`, the benchmark's gates.
     """
 
@@ -75,6 +77,7 @@ class LmPretrainTorch:
             torch.backends.cuda.matmul.fp32_precision = "ieee"
         self._shape = shape_of(self._settings)
         self._model = Decoder(self._shape).to(self._device.handle)
+        self._average = Decoder(self._shape).to(self._device.handle).requires_grad_(False)
         self._losses, self._score = self._graphs()
         self._held_out_NS = self._to_device(self._held_out.tokens_NS)
         self.initialise(self._int("gates.seed"))
@@ -101,28 +104,26 @@ class LmPretrainTorch:
         return results
 
     def initialise(self, seed: int) -> None:
-        """Weights and data of `seed`; optimizer, counters and digest start over."""
+        """Weights and data of `seed`; optimizer, average, counters and digest start over."""
         self._set_weights(initial_weights(self._shape, seed, initial_std_of(self._settings)))
         self._optimizer = self._new_optimizer()
         self._progress = Progress(training=data.TrainingData(self._source, seed, self.samples_per_step()))
 
     def weights(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
-        """Every weight in canonical order."""
-        for name, weight in self._named_weights():
+        """The newest weights (not their average) in canonical order."""
+        for name, weight in _in_order(self._model):
             yield name, weight.detach().cpu().numpy().copy()
 
     def warm_up(self) -> None:
         """Synthetic steps and one evaluation, after which nothing but caches and memory pools differs."""
-        weights = {name: weight.detach().clone() for name, weight in self._named_weights()}
-        optimizer = copy.deepcopy(self._optimizer.state_dict())
+        before = copy.deepcopy((self._model.state_dict(), self._average.state_dict(), self._optimizer.state_dict()))
         synthetic_BS = self._to_device(data.synthetic_batch(self._source, self.samples_per_step()))
         for step in range(max(1, self._int("execution.warmup_steps"))):
             self._step(synthetic_BS, step)
         self.evaluate()
-        with torch.no_grad():
-            for name, weight in self._named_weights():
-                weight.copy_(weights[name])
-        self._optimizer.load_state_dict(optimizer)
+        self._model.load_state_dict(before[0])
+        self._average.load_state_dict(before[1])
+        self._optimizer.load_state_dict(before[2])
 
     def train_step(self) -> None:
         """Take the next batch, add it to the digest, and enqueue one optimizer step on it."""
@@ -153,7 +154,7 @@ class LmPretrainTorch:
         return self._progress.digest.hex(), self._progress.steps
 
     def evaluate(self) -> Evaluation:
-        """Score the held-out documents; losses a token in fp32, summed a document in float64."""
+        """Score the held-out documents with the averaged weights; losses in fp32, summed a document in float64."""
         with torch.no_grad(), self._autocast(str(self._settings["execution.dtype"])):
             loss_NT, right_NT = self._score(self._held_out_NS)
         tokens = np.full(len(self._held_out.tokens_NS), self._shape.positions, dtype=np.int64)
@@ -173,6 +174,9 @@ class LmPretrainTorch:
             group["lr"] = self._learning_rate(step)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            share = 1.0 - self._float("optimizer.average_decay")
+            torch._foreach_lerp_(list(self._average.parameters()), list(self._model.parameters()), share)
         return loss.detach()
 
     def _next_batch(self) -> Tensor:
@@ -188,22 +192,20 @@ class LmPretrainTorch:
         return progress.on_device_NS[here]
 
     def _learning_rate(self, step: int) -> float:
-        """The rate of optimizer step `step`, 0 the first: linear up, linear down, then constant."""
-        warmup_steps, decay_steps = self._int("optimizer.warmup_steps"), self._int("optimizer.decay_steps")
-        rising = min(1.0, (step + 1) / max(1, warmup_steps))
-        falling = 1.0 - (1.0 - self._float("optimizer.final_share")) * min(1.0, step / decay_steps)
-        return self._float("optimizer.learning_rate") * min(rising, falling)
+        """The rate of optimizer step `step`, 0 the first: linear up, then constant."""
+        warmup_steps = self._int("optimizer.warmup_steps")
+        return self._float("optimizer.learning_rate") * min(1.0, (step + 1) / max(1, warmup_steps))
 
     def _graphs(self) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], tuple[Tensor, Tensor]]]:
-        """The model's `losses` and `score`, compiled where that is declared."""
+        """`losses` of the model and `score` of its average, compiled where that is declared."""
         if self._settings["execution.compile"] != "inductor":
-            return self._model.losses, self._model.score
+            return self._model.losses, self._average.score
         require_compiler()
-        return torch.compile(self._model.losses, dynamic=False), torch.compile(self._model.score, dynamic=False)
+        return torch.compile(self._model.losses, dynamic=False), torch.compile(self._average.score, dynamic=False)
 
     def _new_optimizer(self) -> torch.optim.AdamW:
-        matrices = [weight for _, weight in self._named_weights() if weight.ndim > 1]
-        scales = [weight for _, weight in self._named_weights() if weight.ndim == 1]
+        matrices = [weight for _, weight in _in_order(self._model) if weight.ndim > 1]
+        scales = [weight for _, weight in _in_order(self._model) if weight.ndim == 1]
         decay = self._float("optimizer.weight_decay")
         return torch.optim.AdamW(
             [{"params": matrices, "weight_decay": decay}, {"params": scales, "weight_decay": 0.0}],
@@ -240,15 +242,12 @@ class LmPretrainTorch:
     def _autocast(self, dtype: str) -> torch.autocast:
         return torch.autocast(self._device.handle.type, dtype=torch.bfloat16, enabled=DTYPES[dtype] is torch.bfloat16)
 
-    def _named_weights(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
-        """Parameters under their canonical names, in canonical order."""
-        parameters = dict(self._model.named_parameters())
-        return ((name, parameters[name]) for name in self._shape.tensors())
-
     def _set_weights(self, values: Mapping[str, NDArray[np.float32]]) -> None:
+        """Give the model, and its average, the weights `values`."""
         with torch.no_grad():
-            for name, weight in self._named_weights():
-                weight.copy_(torch.from_numpy(values[name]))
+            for model in (self._model, self._average):
+                for name, weight in _in_order(model):
+                    weight.copy_(torch.from_numpy(values[name]))
 
     def _to_device(self, tokens_NS: NDArray[np.int32]) -> Tensor:
         """Tokens on the device as int64; from pinned memory without waiting where the device has its own."""
@@ -262,6 +261,12 @@ class LmPretrainTorch:
 
     def _float(self, key: str) -> float:
         return float(self._settings[key])
+
+
+def _in_order(model: Decoder) -> Iterator[tuple[str, torch.nn.Parameter]]:
+    """Parameters under their canonical names, in canonical order."""
+    parameters = dict(model.named_parameters())
+    return ((name, parameters[name]) for name in model.shape.tensors())
 
 
 def _host_value(loss: Tensor | None) -> float:

@@ -12,12 +12,13 @@ CONFIG = ModelConfig(width=16, norm_groups=8, norm_epsilon=1e-5)
 
 
 def test_shapes_follow_the_widths_and_hold_the_stated_number_of_parameters() -> None:
-    shapes = ModelConfig(width=32, norm_groups=8, norm_epsilon=1e-5).tensor_shapes()
+    shapes = ModelConfig(width=24, norm_groups=8, norm_epsilon=1e-5).tensor_shapes()
     assert list(shapes)[:3] == ["layers.0.conv.weight", "layers.0.norm.weight", "layers.0.norm.bias"]
-    assert shapes["layers.3.conv.weight"] == (128, 64, 3, 3)
-    assert shapes["head.weight"] == (10, 128)
-    convolutions = 9 * (1 * 32 + 32 * 64 + 64 * 64 + 64 * 128)
-    assert sum(int(np.prod(s)) for s in shapes.values()) == convolutions + 2 * (32 + 64 + 64 + 128) + 1280 + 10
+    assert shapes["layers.3.conv.weight"] == (96, 48, 3, 3)
+    assert shapes["head.weight"] == (10, 96)
+    convolutions = 9 * (1 * 24 + 24 * 48 + 48 * 48 + 48 * 96)
+    norms, head = 2 * (24 + 48 + 48 + 96), 960 + 10
+    assert sum(int(np.prod(shape)) for shape in shapes.values()) == convolutions + norms + head == 74_194
 
 
 def test_initial_weights_have_the_spread_of_their_fan_in() -> None:

@@ -34,7 +34,7 @@ def nano_settings() -> dict[str, Any]:
 def tiny_settings(nano_settings: dict[str, Any]) -> dict[str, Any]:
     """A model of two narrow layers on the nano language."""
     small = {"model.layers": 2, "model.width": 32, "model.heads": 2, "model.hidden": 48, "evaluation.documents": 6}
-    return nano_settings | small | {"data.documents_per_batch": 4}
+    return nano_settings | small | {"data.documents_per_batch": 4, "optimizer.learning_rate": 4e-3}
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +44,7 @@ def grammar() -> Grammar:
         language_seed=3,
         document_tokens=48,
         words=20,
+        zipf_offset=0,
         names=4,
         brackets=3,
         depth=2,

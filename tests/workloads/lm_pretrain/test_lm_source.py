@@ -40,7 +40,7 @@ def test_documents_are_the_same_bits_as_ever(grammar: Grammar) -> None:
     assert hashlib.sha256(tokens.astype("<i4").tobytes()).hexdigest() == GOLDEN_SHA256
 
 
-GOLDEN_SHA256 = "4af30e2a1016cce1fe14d5992986ad31c87fa92b392ed3d320148ace18b7fb33"
+GOLDEN_SHA256 = "08f37184b47befd79d932685644e50a3d03ed1d7f36bf1a71ee8c72fc67eedea"
 
 
 def test_counts_are_whole_and_sum_to_their_totals(grammar: Grammar) -> None:
@@ -51,7 +51,7 @@ def test_counts_are_whole_and_sum_to_their_totals(grammar: Grammar) -> None:
             counts = grammar.kind_counts(any_bound=any_bound, depth=depth)
             assert sum(counts) == 256 and min(counts) >= 0
     assert pick_counts(10) == [sum(draw * 10 >> 16 == i for draw in range(2**16)) for i in range(10)]
-    assert allot(100, [3, 2, 1]) == [51, 33, 16]
+    assert allot(100, [3, 2, 1]) == [50, 33, 17]
 
 
 def test_words_follow_each_other_as_the_table_says(grammar: Grammar) -> None:
@@ -85,7 +85,7 @@ def test_an_impossible_grammar_is_refused_with_its_value(grammar: Grammar) -> No
     for change in (
         {"names": 3},
         {"depth": 0},
-        {"words": 251},
+        {"words": 4001},
         {"successors": 21},
         {"successor_share": 4097},
         {"let_share": 200},
