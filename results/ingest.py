@@ -20,9 +20,11 @@ from oildrop.results.rebuild import fresh_index
 from oildrop.results.rows import KeptDigest, PackedRun, RunRow, StoredRow
 from oildrop.results.store import reading, writing
 from oildrop.results.tables import JudgedRun, drop_runs_except, write_batch, write_unreadable
-from oildrop.rules.digest import RunDigest
+from oildrop.rules.case import Case
+from oildrop.rules.digest import digest_case
 from oildrop.rules.errors import BundleError, RulebookError
 from oildrop.rules.evidence import Evidence, Problem
+from oildrop.rules.judge import judge_case
 from oildrop.rules.loading import load_rulebook, parse_rulebook
 from oildrop.rules.records import Judgement
 from oildrop.rules.rulebook import Rulebook
@@ -53,7 +55,7 @@ def judge_bundle(path: Path, *, supervisor_alive: bool = False) -> tuple[Evidenc
         if len(found) > 1:
             raise BundleError(f"{path} holds {len(found)} bundles; check them one at a time")
         evidence, rulebook = _under_rulebook(read_contents(found[0], supervisor_alive=supervisor_alive))
-    return evidence, _judge(evidence, rulebook)
+    return evidence, _judge(Case(evidence, rulebook))
 
 
 def ingest_runs(layout: StoreLayout, run_dirs: Iterable[Path]) -> list[RunRow]:
@@ -186,7 +188,7 @@ def _pack_all(tasks: Sequence[_Task]) -> Iterator[PackedRun | _Unreadable]:
     from multiprocessing import get_context
 
     context = get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload([__name__, "oildrop.rules.judge", "pyarrow"])  # imported once for all workers
     with ProcessPoolExecutor(max_workers=cores, mp_context=context) as pool:
         yield from pool.map(_pack, tasks, chunksize=CHUNK_RUNS)
 
@@ -209,11 +211,12 @@ def _pack(task: _Task) -> PackedRun | _Unreadable:
         )
         return _Unreadable(names.printable(task.folder.name), message)
     evidence, rulebook = _under_rulebook(contents)
-    digest = _digest(evidence, rulebook)
+    case = Case(evidence, rulebook)
+    digest = digest_case(case)
     return PackedRun(
         spec_json=spec.model_dump_json(by_alias=True),
         system_json=evidence.system.model_dump_json(by_alias=True) if evidence.system else None,
-        judgement_json=_judge(evidence, rulebook).model_dump_json(),
+        judgement_json=_judge(case).model_dump_json(),
         digest_json=digest.model_dump_json(),
         sealed=evidence.sealed,
         bundle_id=contents.bundle_id,
@@ -253,16 +256,8 @@ def _parsed(contents: BundleContents) -> Rulebook:
     return _rulebooks[hashes]
 
 
-def _judge(evidence: Evidence, rulebook: Rulebook) -> Judgement:
-    from oildrop.rules.judge import judge
-
-    return judge(evidence, rulebook)
-
-
-def _digest(evidence: Evidence, rulebook: Rulebook) -> RunDigest:
-    from oildrop.rules.digest import digest_of
-
-    return digest_of(evidence, rulebook)
+def _judge(case: Case) -> Judgement:
+    return judge_case(case)
 
 
 def _now_utc() -> str:

@@ -17,7 +17,7 @@ SPEC_COLUMNS = (
     "workload_id", "system_id", "software_id", "set_id", "session_id",
 )  # fmt: skip
 
-METRIC_COLUMNS = ("name", "unit", "status", "reason", "formula", "scope", "sample_count")
+METRIC_COLUMNS = ("name", "unit", "status", "reason", "formula", "scope")
 
 
 class JudgedRun(NamedTuple):
@@ -109,6 +109,7 @@ def _system_rows(batch: Sequence[JudgedRun]) -> list[dict[str, Any]]:
 def _run_row(number: int, judged: JudgedRun) -> dict[str, Any]:
     packed, row = judged
     return {name: getattr(row.spec, name) for name in SPEC_COLUMNS} | {
+        "seed_index": _bigint(row.spec.seed_index),
         "sealed": packed.sealed,
         "bundle_id": packed.bundle_id,
         "elapsed_s": packed.elapsed_s,
@@ -142,8 +143,9 @@ def _metric_rows(number: int, row: RunRow) -> Iterable[dict[str, Any]]:
             "value": _double(metric.value),
             "uncertainty": _double(metric.uncertainty),
             "dims_json": json.dumps(metric.dims, sort_keys=True) if metric.dims else "{}",
-            "window_start_ns": start_ns,
-            "window_stop_ns": stop_ns,
+            "sample_count": _bigint(metric.sample_count),
+            "window_start_ns": _bigint(start_ns),
+            "window_stop_ns": _bigint(stop_ns),
         }
 
 
@@ -163,6 +165,11 @@ def _finding_rows(number: int, row: RunRow) -> Iterable[dict[str, Any]]:
 def _double(value: float | None) -> float | None:
     """`value` as the column holds it; Arrow refuses an integer beyond 2^53."""
     return None if value is None else float(value)
+
+
+def _bigint(value: int | None) -> int | None:
+    """`value` where a column of 64 bits holds it; what a broken log says beyond that stays in the record's JSON."""
+    return value if value is not None and abs(value) < 2**63 else None
 
 
 def _sha256(text: str) -> str:

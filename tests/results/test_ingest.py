@@ -67,7 +67,7 @@ def test_a_new_judgement_is_added_and_the_newest_shown(
     [row] = ingest_runs(store, [bundle])
     finding = Finding(rule="R999", severity="flag", message="seen", fix="nothing")
     newer = row.judgement.model_copy(update={"judge_version": "next", "findings": (finding,)})
-    monkeypatch.setattr(ingest, "_judge", lambda evidence, rulebook: newer)
+    monkeypatch.setattr(ingest, "_judge", lambda case: newer)
     ingest_runs(store, [bundle])
     assert find_run(store, "last").judgement == newer
     versions = query(store, "SELECT judge_version FROM judgements ORDER BY judgement_id")

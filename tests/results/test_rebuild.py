@@ -49,7 +49,7 @@ def test_rebuilding_adds_no_judgement_that_says_the_same(filled: StoreLayout) ->
 
 def test_earlier_judgements_survive(filled: StoreLayout, monkeypatch: pytest.MonkeyPatch) -> None:
     real = ingest._judge
-    newer = lambda evidence, rulebook: real(evidence, rulebook).model_copy(update={"judge_version": "next"})  # noqa: E731
+    newer = lambda case: real(case).model_copy(update={"judge_version": "next"})  # noqa: E731
     monkeypatch.setattr(ingest, "_judge", newer)
     rebuild(filled)
     assert {row.judgement.judge_version for row in list_runs(filled)} == {"next"}

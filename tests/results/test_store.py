@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import random
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -62,6 +63,24 @@ def test_an_error_inside_a_batch_leaves_nothing_of_it(database: Path) -> None:
         raise RuntimeError
     with reading(database) as connection:
         assert connection.execute("SELECT * FROM unreadable").fetchall() == []
+
+
+KILLED = """
+import os, signal, sys, duckdb
+connection = duckdb.connect(sys.argv[1])
+connection.execute("INSERT INTO unreadable VALUES ('kept', 'x')")
+connection.execute("BEGIN")
+connection.execute("INSERT INTO unreadable VALUES ('not kept', 'x')")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_writer_had_committed_is_there(database: Path) -> None:
+    subprocess.run([sys.executable, "-P", "-c", KILLED, str(database)], check=False)
+    assert database.with_name(database.name + ".wal").exists()
+    for wanted in (reading, writing, reading):
+        with wanted(database) as connection:
+            assert connection.execute("SELECT folder FROM unreadable").fetchall() == [("kept",)]
 
 
 @pytest.fixture
