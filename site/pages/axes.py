@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 _LOG_FROM = 50.0
 """Largest over smallest from which an axis of positive values is logarithmic."""
@@ -30,12 +31,10 @@ class Axis:
 
 def nice_step(span: float, count: int) -> float:
     """The 1, 2 or 5 times a power of ten that cuts `span` (> 0) into about `count` parts, never more."""
-    raw = span / count
+    raw = span / count * (1 - 1e-9)
     power = 10.0 ** math.floor(math.log10(raw))
-    for factor in (1, 2, 5, 10):
-        if factor * power >= raw * (1 - 1e-9):
-            return factor * power
-    raise AssertionError(f"no step for span {span} in {count} parts")
+    part = raw / power
+    return power * (1 if part <= 1 else 2 if part <= 2 else 5 if part <= 5 else 10)
 
 
 def axis_over(values: Sequence[float], *, count: int = 5, from_zero: bool = True, log: bool | None = None) -> Axis:
@@ -56,8 +55,12 @@ def axis_over(values: Sequence[float], *, count: int = 5, from_zero: bool = True
     if high <= low:
         low, high = (low - abs(low) / 2, low + abs(low) / 2) if low else (0.0, 1.0)
     step = nice_step(high - low, count)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    ticks = tuple(index * step for index in range(first, last + 1))
+    return _linear_axis(math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9), step)
+
+
+@lru_cache(maxsize=4096)
+def _linear_axis(first: int, last: int, step: float) -> Axis:
+    ticks = tuple(float(f"{index * step:.12g}") for index in range(first, last + 1))
     return Axis(low=ticks[0], high=ticks[-1], ticks=ticks)
 
 

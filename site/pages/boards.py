@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from oildrop.results.document import set_runs
 from oildrop.results.rows import RunRow
-from oildrop.rules.summary import HEADLINE, SetRun, Summary, is_counted, summarise
+from oildrop.rules.summary import Summary, is_counted, summarise
 from oildrop.site.pages.addresses import board_slug, key_of
 from oildrop.site.pages.ranking import rank_intervals
 
@@ -54,10 +55,10 @@ class Board:
 def boards_of(rows: Sequence[RunRow]) -> list[Board]:
     """All boards: those with a target first, then by benchmark and tier."""
     groups: dict[tuple[str, ...], list[RunRow]] = {}
-    set_runs = [set_run_of(row) for row in rows]
-    for row, run in zip(rows, set_runs, strict=True):
+    runs = set_runs(rows)
+    for row, run in zip(rows, runs, strict=True):
         groups.setdefault(run.configuration, []).append(row)
-    summaries = {_place(summary): summary for summary in summarise(set_runs)}
+    summaries = {_place(summary): summary for summary in summarise(runs)}
     boards: dict[tuple[str, str], list[Configuration]] = {}
     for place, group in groups.items():
         summary = summaries.get(place) or _without_headline(group)
@@ -80,27 +81,6 @@ def _never_ranked(configurations: Sequence[Configuration]) -> bool:
     return all(configuration.summary.kind != "to_target" for configuration in configurations)
 
 
-def set_run_of(row: RunRow) -> SetRun:
-    """What a summary needs of `row`; the attempt's time is from its start to the end of its last phase."""
-    spec = row.spec
-    metric = row.headlines.get(HEADLINE.get(spec.kind, ""))
-    return SetRun(
-        benchmark=spec.benchmark,
-        tier=spec.tier,
-        backend=spec.backend,
-        division=spec.division,
-        workload_id=spec.workload_id,
-        system_id=spec.system_id,
-        software_id=spec.software_id,
-        set_id=spec.set_id,
-        outcome=row.outcome,
-        seeds_chosen=spec.seeds_chosen,
-        kind=spec.kind,
-        value=metric.value if metric else None,
-        elapsed_s=max((span.stop_ns for span in row.digest.phases), default=0) / 1e9 or None,
-    )
-
-
 def _place(summary: Summary) -> tuple[str, ...]:
     place = (summary.benchmark, summary.tier, summary.division, summary.backend)
     return (*place, summary.kind, summary.workload_id, summary.system_id, summary.software_id)
@@ -108,7 +88,7 @@ def _place(summary: Summary) -> tuple[str, ...]:
 
 def _without_headline(group: Sequence[RunRow]) -> Summary:
     """The line of runs of a kind that has no headline metric: shown, never summarised."""
-    runs = [replace(set_run_of(row), kind="fixed_work", value=None) for row in group]
+    runs = [replace(run, kind="fixed_work", value=None) for run in set_runs(group)]
     (summary,) = summarise(runs)
     kind = group[0].spec.kind
     reason = f"runs of kind {kind} have no headline metric"

@@ -11,11 +11,12 @@ from pathlib import Path
 from oildrop.results.rows import RunRow
 from oildrop.rules.rulebook import Rulebook
 from oildrop.site.pages.boards import boards_of
-from oildrop.site.pages.context import Site, style_sheet
+from oildrop.site.pages.context import Site
 from oildrop.site.pages.failures_page import write_failures
 from oildrop.site.pages.index_page import write_index
 from oildrop.site.pages.method_page import write_method
 from oildrop.site.pages.output import Output
+from oildrop.site.pages.rendering import style_sheet
 from oildrop.site.pages.run_page import write_run_pages
 from oildrop.site.pages.system_page import write_system_pages
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterable, Sequence
 
 Cell = str | int | float | bool | None
+
+LINE_END = "\r\n"
 
 _RISKY = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -16,15 +17,23 @@ def safe_cell(value: Cell) -> Cell:
     return "'" + value if isinstance(value, str) and value.startswith(_RISKY) else value
 
 
+class _Lines(list[str]):
+    """Takes a writer's lines one by one."""
+
+    def write(self, line: str) -> None:
+        """Keep one line, its line end included."""
+        self.append(line)
+
+
+def csv_lines(rows: Iterable[Sequence[Cell]]) -> list[str]:
+    """Each row as one record with its line end; None is an empty field, a float reads back the same."""
+    lines = _Lines()
+    csv.writer(lines, lineterminator=LINE_END).writerows(
+        [[safe_cell(value) if type(value) is str else value for value in row] for row in rows]
+    )
+    return lines
+
+
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
-    """Header and rows as CSV; None is an empty field, a float is written so that it reads back the same."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(header)
-    writer.writerows([[safe_cell(value) for value in row] for row in rows])
-    return out.getvalue()
-
-
-def csv_line(row: Sequence[Cell]) -> str:
-    """One line, with its line end."""
-    return csv_text([str(safe_cell("" if value is None else value)) for value in row], ())
+    """Header and rows as one CSV file."""
+    return "".join(csv_lines([header, *rows]))

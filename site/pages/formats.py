@@ -95,7 +95,10 @@ def scalar_text(value: object) -> str:
     """A setting as the command line takes it."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f"{value:.12g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
+    return str(value)
 
 
 def count_text(count: int, one: str, many: str | None = None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -66,7 +67,7 @@ class BoardView:
     tally: Markup
     heading: str
     lines: list[ConfigurationLine]
-    strips: list[tuple[ConfigurationLine, Markup, Markup]]
+    strips: list[tuple[ConfigurationLine, Markup]]
     scale: Markup | None
     csv: str
     table: RunTable | None
@@ -77,7 +78,7 @@ class BoardView:
 def write_index(site: Site, boards: Sequence[Board], rows: Sequence[RunRow]) -> None:
     """Write `index.html`, the pages of long tables of runs, and the CSV files of all of them."""
     views = [_board_view(site, board) for board in boards]
-    systems = {}
+    systems: dict[str, list[RunRow]] = {}
     for row in rows:
         systems.setdefault(row.spec.system_id, []).append(row)
     values = {
@@ -97,16 +98,18 @@ def write_index(site: Site, boards: Sequence[Board], rows: Sequence[RunRow]) -> 
 
 
 def run_tally(rows: Sequence[RunRow]) -> Markup:
-    """`N ok, M failed`, and how many never were an attempt."""
-    ok, failed, others = _counts(rows)
-    text = labels.tally_text(ok, failed)
-    return text + f", {others} unsupported, withdrawn or still running" if others else text
+    """`N ok, M failed`, and what never was an attempt, by outcome."""
+    counts = Counter([row.outcome for row in rows])
+    ok, failed, _ = _counts(rows)
+    others = [f", {count} {name}" for name, count in labels.ordered(counts) if name in NOT_COUNTED]
+    return labels.tally_text(ok, failed) + "".join(others)
 
 
 def _counts(rows: Sequence[RunRow]) -> tuple[int, int, int]:
-    ok = sum(row.outcome == "ok" for row in rows)
-    others = sum(row.outcome in NOT_COUNTED for row in rows)
-    return ok, len(rows) - ok - others, others
+    """Runs that ended ok, that failed, and that never were an attempt."""
+    counts = Counter([row.outcome for row in rows])
+    others = sum(counts[name] for name in NOT_COUNTED)
+    return counts["ok"], len(rows) - counts["ok"] - others, others
 
 
 def _board_view(site: Site, board: Board) -> BoardView:
@@ -254,8 +257,8 @@ def _strip_axis(board: Board) -> Axis | None:
     return axis_over(values, count=6) if values else None
 
 
-def _strips(board: Board, lines: Sequence[ConfigurationLine], axis: Axis) -> list[tuple[ConfigurationLine, Markup, Markup]]:
-    """Each configuration with its strip, and marks of the runs that have no place on it."""
+def _strips(board: Board, lines: Sequence[ConfigurationLine], axis: Axis) -> list[tuple[ConfigurationLine, Markup]]:
+    """Each configuration with its strip."""
     drawn = []
     for configuration, line in zip(board.configurations[:MOST_STRIPS], lines, strict=False):
         summary = configuration.summary
@@ -263,5 +266,5 @@ def _strips(board: Board, lines: Sequence[ConfigurationLine], axis: Axis) -> lis
         if summary.ci95_low is not None and summary.ci95_high is not None:
             interval = (summary.ci95_low, summary.ci95_high)
         picture = strip(_values(configuration), axis, estimate=summary.estimate, interval=interval)
-        drawn.append((line, picture, line.failures))
+        drawn.append((line, picture))
     return drawn

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from oildrop.results.rows import RunRow
 from oildrop.rules.catalogue import CATALOGUE
@@ -48,9 +48,14 @@ def device_name(row: RunRow) -> str:
 
 def settings_text(spec: RunSpec) -> str:
     """Dtype, compile mode and whatever else was changed, such as `bf16 · inductor · execution.threads=2`."""
-    shown = [scalar_text(spec.settings[key]) for key in _SHOWN_ALWAYS if key in spec.settings]
-    shown += [f"{key}={scalar_text(new)}" for key, (_, new) in spec.changed.items() if key not in _SHOWN_ALWAYS]
-    return " · ".join(shown)
+    shown = tuple([spec.settings[key] for key in _SHOWN_ALWAYS if key in spec.settings])
+    changed = [(key, new) for key, (_, new) in spec.changed.items() if key not in _SHOWN_ALWAYS]
+    return _settings_text(shown, tuple(changed))
+
+
+@lru_cache(maxsize=4096)
+def _settings_text(shown: tuple[Scalar, ...], changed: tuple[tuple[str, Scalar], ...]) -> str:
+    return " · ".join([*map(scalar_text, shown), *(f"{key}={scalar_text(new)}" for key, new in changed)])
 
 
 def variant_text(spec: RunSpec) -> str:
@@ -71,7 +76,9 @@ def outcome_badge(outcome: str) -> Markup:
     meaning = MEANINGS.get(outcome)
     tone = _TONES[meaning.time] if meaning else "none"
     mark = meaning.mark if meaning else "?"
-    return Markup('<span class="o {}"><span class="m" aria-hidden="true">{}</span>{}</span>').format(tone, mark, outcome)
+    return Markup('<span class="o {}"><span class="m" aria-hidden="true">{}</span>{}</span>').format(
+        tone, mark, outcome
+    )
 
 
 def outcome_text(outcome: str) -> str:
@@ -109,7 +116,7 @@ def tally_text(ok: int, failed: int) -> Markup:
 
 def scalar_change(default: Scalar, chosen: Scalar) -> Markup:
     """A changed setting beside what it was."""
-    return Markup("<strong>{}</strong> <span class=\"was\">(tier: {})</span>").format(
+    return Markup('<strong>{}</strong> <span class="was">(tier: {})</span>').format(
         scalar_text(chosen), scalar_text(default)
     )
 

@@ -30,7 +30,7 @@ class Table:
     caption: str
     csv: str
     header: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ def write_method(site: Site) -> None:
     site.page("method.html", "method.html.j2", values)
 
 
-def _table(key: str, caption: str, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
+def _table(key: str, caption: str, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
     return Table(key=key, caption=caption, csv=f"method-{key}.csv", header=header, rows=rows)
 
 
@@ -79,7 +79,7 @@ def _metrics() -> Table:
         (meaning.label, name, meaning.unit, meaning.better or "neither", meaning.text)
         for name, meaning in CATALOGUE.items()
     ]
-    return _table("metrics", "Metrics", ("Metric", "Name", "Unit", "Better", "Meaning"), rows)
+    return _table("metrics", "What each metric means", ("Metric", "Name", "Unit", "Better", "Meaning"), rows)
 
 
 def _outcomes() -> Table:
@@ -91,7 +91,8 @@ def _devices(rulebook: Rulebook) -> Table:
     rows = [
         (
             part.name,
-            ", ".join(f"{dtype} {number(peak / 1e12)}" for dtype, peak in part.peak_flop_per_s.items()) or "none listed",
+            ", ".join(f"{dtype} {number(peak / 1e12)}" for dtype, peak in part.peak_flop_per_s.items())
+            or "none listed",
             _optional(part.bandwidth_bytes_per_s, 1e9),
             _optional(part.tdp_w, 1.0),
             part.source,

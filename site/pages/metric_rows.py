@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 
 from markupsafe import Markup, escape
 
 from oildrop.rules.records import Metric
-from oildrop.site.pages.csvs import csv_line, safe_cell
-from oildrop.site.pages.formats import GROUP, count_text, number, scaled
+from oildrop.site.pages.csvs import LINE_END, csv_lines, safe_cell
+from oildrop.site.pages.formats import GROUP, count_text, escaped, number, scaled
 from oildrop.site.pages.labels import dims_text, metric_label
 
 METRICS_HEADER = (
@@ -20,69 +22,74 @@ METRICS_HEADER = (
 STATUS_WORDS = {"not_measured": "not measured", "not_applicable": "not applicable"}
 
 
-def metrics_html(metrics: Sequence[Metric]) -> Markup:
-    """Table rows: label and name, value, unit, status, formula, scope, note; a null has its reason as note."""
-    return Markup("".join([_row_html(metric) for metric in metrics]))
+_KEY = attrgetter("name", "unit", "status", "reason", "formula", "scope")
+_OWN = attrgetter("uncertainty", "sample_count", "window_ns")
 
 
-def metrics_csv(run_id: str, metrics: Sequence[Metric]) -> str:
-    """CSV lines under `METRICS_HEADER`; an empty value is null."""
-    first = str(safe_cell(run_id))
-    return "".join([_row_csv(first, metric) for metric in metrics])
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Frame:
+    """What is the same around a metric's value in every run, as markup and as CSV.
+
+    Attributes:
+        before: Up to the value's cell; for a null up to the end of the note.
+        after: From the unit's end to the note.
+    """
+
+    before: str
+    after: str
+    csv_before: str
+    csv_after: str
 
 
-def _row_html(metric: Metric) -> str:
-    of = dims_text(metric) if metric.dims else ""
-    if metric.value is None:
-        return _null_row(metric.name, of, metric.status, metric.formula, metric.scope, metric.reason or "")
-    text, unit = scaled(metric.value, metric.unit)
-    plain = metric.uncertainty is None and metric.sample_count is None and metric.reason is None
-    note = "" if plain else _note(metric)
-    before, after = _around(metric.name, of, unit, metric.status, metric.formula, metric.scope, note)
-    return before + text + after
+def metric_rows(run_id: str, metrics: Sequence[Metric]) -> tuple[Markup, str]:
+    """A table's rows, and the same as CSV lines under `METRICS_HEADER` (an empty value is null).
+
+    A row: label and name, value, unit, status, formula, scope, note; a null has its reason as note.
+    """
+    first = safe_cell(run_id)
+    rows, lines = [], []
+    for metric in metrics:
+        value, own = metric.value, _OWN(metric)
+        frame = _frame(dims_text(metric) if metric.dims else "", *_KEY(metric))
+        if own[0] is None and own[1] is None:
+            note, csv_end = "", f",,{own[2][0]},{own[2][1]}" if own[2] else ",,,"
+        else:
+            note, csv_end = _own_parts(metric)
+        if value is None:
+            rows.append(f"{frame.before}{note}</td></tr>\n")
+            lines.append(f"{first}{frame.csv_before}{frame.csv_after}{csv_end}{LINE_END}")
+        else:
+            text, unit = scaled(value, metric.unit)
+            rows.append(f"{frame.before}{text}</td><td>{escaped(unit)}{frame.after}{note}</td></tr>\n")
+            lines.append(f"{first}{frame.csv_before}{value!r}{frame.csv_after}{csv_end}{LINE_END}")
+    return Markup("".join(rows)), "".join(lines)
 
 
-def _note(metric: Metric) -> str:
-    notes = []
-    if metric.uncertainty is not None:
-        notes.append(f"± {number(metric.uncertainty)}{GROUP}{metric.unit} (95 %)")
-    if metric.sample_count is not None:
-        notes.append(count_text(metric.sample_count, "value"))
-    if metric.reason:
-        notes.append(metric.reason)
-    return "; ".join(notes)
+def _own_parts(metric: Metric) -> tuple[str, str]:
+    """What a run adds to the note of a metric, and the CSV fields of the same."""
+    uncertainty, samples, window_ns = _OWN(metric)
+    notes = [] if metric.reason is None else [""]
+    if uncertainty is not None:
+        notes.append(f"± {number(uncertainty)}{GROUP}{escaped(metric.unit)} (95 %)")
+    if samples is not None:
+        notes.append(count_text(samples, "value"))
+    start, stop = window_ns or ("", "")
+    fields = ["" if value is None else repr(value) for value in (uncertainty, samples)]
+    return "; ".join(notes), f"{','.join(fields)},{start},{stop}"
 
 
-@lru_cache(maxsize=8192)
-def _null_row(name: str, of: str, status: str, formula: str, scope: str, reason: str) -> str:
-    words = STATUS_WORDS[status]
-    before, after = _around(name, of, "", words, formula, scope, reason)
-    return before.removesuffix('<td class="n">') + f'<td class="n null">{words}' + after
-
-
-@lru_cache(maxsize=8192)
-def _around(name: str, of: str, unit: str, status: str, formula: str, scope: str, note: str) -> tuple[str, str]:
-    """A row's markup before and after its value."""
-    shown = f"{name} [{of}]" if of else name
-    before = f'<tr><th scope="row">{escape(metric_label(name))}<br><code>{escape(shown)}</code></th><td class="n">'
-    cells = "".join([f"<td>{escape(text)}</td>" for text in (unit, status, formula, scope)])
-    return before, f'</td>{cells}<td class="wide">{escape(note)}</td></tr>\n'
-
-
-def _row_csv(run_id: str, metric: Metric) -> str:
-    of = dims_text(metric) if metric.dims else ""
-    before, after = _csv_around(metric.name, of, metric.unit, metric.status, metric.reason, metric.formula, metric.scope)
-    start, stop = metric.window_ns or ("", "")
-    value = "" if metric.value is None else repr(metric.value)
-    uncertainty = "" if metric.uncertainty is None else repr(metric.uncertainty)
-    samples = "" if metric.sample_count is None else metric.sample_count
-    return f"{run_id},{before}{value}{after}{uncertainty},{samples},{start},{stop}\r\n"
-
-
-@lru_cache(maxsize=8192)
-def _csv_around(
-    name: str, of: str, unit: str, status: str, reason: str | None, formula: str, scope: str
-) -> tuple[str, str]:
-    before = csv_line((name, of, metric_label(name))).removesuffix("\r\n")
-    after = csv_line((unit, status, reason, formula, scope)).removesuffix("\r\n")
-    return f"{before},", f",{after},"
+@lru_cache(maxsize=16384)
+def _frame(of: str, name: str, unit: str, status: str, reason: str | None, formula: str, scope: str) -> _Frame:
+    label, shown = metric_label(name), f"{name} [{of}]" if of else name
+    cells = "".join([f"<td>{escape(text)}</td>" for text in (STATUS_WORDS.get(status, status), formula, scope)])
+    (csv_before,) = csv_lines([(name, of, label)])
+    (csv_after,) = csv_lines([(unit, status, reason, formula, scope)])
+    before = f'<tr><th scope="row">{escape(label)}<br><code>{escape(shown)}</code></th>'
+    after = f'</td>{cells}<td class="wide">{escape(reason or "")}'
+    null = f'<td class="n null">{STATUS_WORDS[status]}</td><td>{after}' if status in STATUS_WORDS else ""
+    return _Frame(
+        before=before + (null or '<td class="n">'),
+        after=after,
+        csv_before=f",{csv_before.removesuffix(LINE_END)},",
+        csv_after=f",{csv_after.removesuffix(LINE_END)},",
+    )

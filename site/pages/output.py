@@ -74,4 +74,6 @@ def _refuse_foreign(out: Path) -> None:
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise UsageError(f"{out} is not a folder; name a folder that does not exist yet with --out")
     if out.is_dir() and any(out.iterdir()) and not (out / MARKER).is_file():
-        raise UsageError(f"{out} holds files but no {MARKER}, so it is no page built here; name another folder with --out")
+        raise UsageError(
+            f"{out} holds files but no {MARKER}, so it is no page built here; name another folder with --out"
+        )

@@ -3,47 +3,34 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import islice
+from typing import TypeVar
 
 from markupsafe import Markup, escape
 
 from oildrop.results.rows import RunRow
-from oildrop.rules.records import Scalar
+from oildrop.rules.records import Finding, Scalar
 from oildrop.rules.rulebook import Rulebook
 from oildrop.site.pages import labels
 from oildrop.site.pages.addresses import shard_of, system_address
 from oildrop.site.pages.context import Site
-from oildrop.site.pages.csvs import csv_line
-from oildrop.site.pages.formats import escaped, scalar_text, scaled
-from oildrop.site.pages.metric_rows import METRICS_HEADER, STATUS_WORDS, metrics_csv, metrics_html
-from oildrop.site.pages.run_charts import curve_figure, phases_html, trace_figures
+from oildrop.site.pages.csvs import csv_lines
+from oildrop.site.pages.formats import escaped, scalar_text, scaled, time_element
+from oildrop.site.pages.metric_rows import METRICS_HEADER, STATUS_WORDS, metric_rows
+from oildrop.site.pages.rendering import Value, fill, render
+from oildrop.site.pages.run_charts import phases_html, run_figures
+from oildrop.site.pages.run_table import has_tokens
 
-_FIGURES = {
-    "to_target": ("time_to_target_s", "train_tokens_per_s", "power_w", "busy_fraction", "memory_peak_bytes"),
-    "fixed_work": ("train_samples_per_s", "train_tokens_per_s", "power_w", "busy_fraction", "memory_peak_bytes"),
-}
+T = TypeVar("T")
 
-@dataclass(frozen=True, kw_only=True)
-class RunView:
-    """One run as its template takes it; texts are escaped by the template, `Markup` was escaped when made."""
+_ROOT = "../../"
 
-    row: RunRow
-    system_name: str
-    system_href: str
-    settings_text: str
-    anchor: str
-    figures: Markup
-    curve: Markup | None
-    phases: Markup
-    traces: list[Markup]
-    power_reason: str | None
-    meters: Markup
-    metrics: Markup
-    settings: Markup
-    facts: Markup
-    command: str
+SHARDS_AT_ONCE = 128
+"""Pages whose charts are drawn together."""
+
+_FIGURES = ("power_w", "busy_fraction", "memory_peak_bytes")
 
 
 def write_run_pages(site: Site, rows: Sequence[RunRow], anchors: dict[str, str]) -> None:
@@ -53,47 +40,85 @@ def write_run_pages(site: Site, rows: Sequence[RunRow], anchors: dict[str, str])
         anchors: Anchor of each run's configuration on the index, by run id.
     """
     shards: dict[str, list[RunRow]] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: row.run_id):
         shards.setdefault(shard_of(row.run_id), []).append(row)
-    template = site.template("run.html.j2")
-    for shard, members in shards.items():
-        views = [run_view(row, site.rulebook, anchors[row.run_id]) for row in sorted(members, key=lambda row: row.run_id)]
-        path = f"r/{shard}/index.html"
-        text = template.render(runs=views, rules=site.rulebook.rules, shard=shard, root="../../", path=path, built_utc=site.built_utc)
-        site.output.write(path, text)
-        lines = [metrics_csv(view.row.run_id, view.row.judgement.metrics) for view in views]
-        site.output.write(f"r/{shard}/metrics.csv", "".join([csv_line(METRICS_HEADER), *lines]))
+    for some in batched(shards.items(), SHARDS_AT_ONCE):
+        members = [row for _, group in some for row in group]
+        figures = dict(zip([row.run_id for row in members], run_figures(members, site.rulebook), strict=True))
+        for shard, group in some:
+            _write_shard(site, shard, [(row, anchors[row.run_id], *figures[row.run_id]) for row in group])
 
 
-def run_view(row: RunRow, rulebook: Rulebook, anchor: str) -> RunView:
-    """Everything that a run's page shows."""
-    spec, digest = row.spec, row.digest
+def _write_shard(site: Site, shard: str, runs: Sequence[tuple[RunRow, str, Markup | None, Markup]]) -> None:
+    alone = len(runs) == 1
+    articles, lines, contents = [], csv_lines([METRICS_HEADER]), []
+    for row, anchor, curve, traces in runs:
+        metrics, csv = metric_rows(row.run_id, row.judgement.metrics)
+        pieces: dict[str, Value] = {"curve": curve, "traces": traces, "metrics": metrics, "alone": alone}
+        articles.append(fill("run.html.j2", run_values(row, site.rulebook, anchor) | pieces))
+        badge = labels.outcome_badge(row.outcome)
+        contents.append(f'<li><a href="#run-{row.run_id}">{row.run_id}</a> <span>{badge}</span></li>\n')
+        lines.append(csv)
+    shared = (("root", _ROOT), ("path", ""), ("built_utc", site.built_utc))
+    page: dict[str, Value] = {
+        "title": f"Run {runs[0][0].run_id}" if alone else f"Runs {shard}",
+        "contents": None if alone else Markup("".join(contents)),
+        "count": str(len(runs)),
+        "articles": Markup("".join(articles)),
+    }
+    site.output.write(f"r/{shard}/index.html", fill("runs_shard.html.j2", page, shared))
+    site.output.write(f"r/{shard}/metrics.csv", "".join(lines))
+
+
+def run_values(row: RunRow, rulebook: Rulebook, anchor: str) -> dict[str, Value]:
+    """What the template of one run shows beside drawings and metrics."""
+    spec, digest, judgement = row.spec, row.digest, row.judgement
     power = row.headlines.get("power_w")
-    return RunView(
-        row=row,
-        system_name=labels.device_name(row),
-        system_href=system_address(spec.system_id),
-        settings_text=labels.settings_text(spec),
-        anchor=anchor,
-        figures=_figures(row),
-        curve=curve_figure(row, rulebook.benchmarks.get(spec.benchmark)),
-        phases=phases_html(digest.phases),
-        traces=trace_figures(digest.traces),
-        power_reason=power.reason if power is not None and power.value is None else None,
-        meters=Markup("".join([_meter(part.name, part.status, part.reason, part.method) for part in digest.meters])),
-        metrics=metrics_html(row.judgement.metrics),
-        settings=_settings(tuple(spec.settings.items()), tuple(spec.changed.items())),
-        facts=_facts(row),
-        command=shlex.join(spec.command) if spec.command else "",
-    )
+    return {
+        "id": spec.run_id,
+        "badge": labels.outcome_badge(row.outcome),
+        "meaning": labels.outcome_text(row.outcome),
+        "reason": judgement.reason,
+        "place": _place(spec.benchmark, spec.tier, anchor, labels.device_name(row), spec.system_id),
+        "variant": labels.variant_text(spec),
+        "created": time_element(spec.created_utc),
+        "note": spec.note,
+        "sealed": row.sealed,
+        "figures": _figures(row),
+        "phases": phases_html(digest.phases),
+        "power_reason": power.reason if power is not None and power.value is None else None,
+        "meters": Markup("".join([_meter(part.name, part.status, part.reason, part.method) for part in digest.meters])),
+        "findings": _findings(judgement.findings, rulebook) if judgement.findings else None,
+        "changed": bool(spec.changed),
+        "settings": _settings(tuple(spec.settings.items()), tuple(spec.changed.items())),
+        "facts": _facts(row),
+        "command": " ".join(map(_quoted, spec.command)),
+    }
+
+
+_quoted = lru_cache(maxsize=4096)(shlex.quote)
+
+
+@lru_cache(maxsize=4096)
+def _place(benchmark: str, tier: str, anchor: str, machine: str, system_id: str) -> Markup:
+    """Links to a run's configuration and system."""
+    link = Markup('<a href="{}{}">{}</a>')
+    results = link.format(_ROOT, f"index.html#{anchor}", f"{benchmark} {tier}")
+    return results + " · " + link.format(_ROOT, system_address(system_id), machine)
+
+
+def _findings(findings: Sequence[Finding], rulebook: Rulebook) -> Markup:
+    return render("findings.html.j2", {"findings": [(found, rulebook.rules.get(found.rule)) for found in findings]})
 
 
 def _figures(row: RunRow) -> Markup:
     """The numbers at the head of a run; a missing one says why."""
+    headline = ("time_to_target_s",) if row.spec.kind == "to_target" else ()
+    rate = "train_tokens_per_s" if has_tokens(row) else "train_samples_per_s"
     found = []
-    for name in _FIGURES.get(row.spec.kind, ()):
+    for name in (*headline, rate, *_FIGURES):
         metric = row.headlines.get(name)
-        if metric is None or (metric.status == "not_applicable" and name == "train_tokens_per_s"):
+        if metric is None:
             continue
         if metric.value is None:
             words, reason = STATUS_WORDS[metric.status], escaped(metric.reason or "")
@@ -112,7 +137,9 @@ def _meter(name: str, status: str, reason: str | None, method: str | None) -> st
 
 
 @lru_cache(maxsize=1024)
-def _settings(settings: tuple[tuple[str, Scalar], ...], changes: tuple[tuple[str, tuple[Scalar, Scalar]], ...]) -> Markup:
+def _settings(
+    settings: tuple[tuple[str, Scalar], ...], changes: tuple[tuple[str, tuple[Scalar, Scalar]], ...]
+) -> Markup:
     """Every setting by key; a changed one beside the tier's own."""
     changed = dict(changes)
     line = Markup("<dt>{}</dt><dd>{}</dd>\n")
@@ -137,7 +164,15 @@ def _facts(row: RunRow) -> Markup:
 
 @lru_cache(maxsize=4096)
 def _shared_facts(
-    benchmark: str, workload: str, system: str, software: str, set_: str, session: str, judge: str, tables: str, version: str
+    benchmark: str,
+    workload: str,
+    system: str,
+    software: str,
+    set_: str,
+    session: str,
+    judge: str,
+    tables: str,
+    version: str,
 ) -> str:
     """What many runs of a store have in common."""
     facts = {
@@ -149,3 +184,10 @@ def _shared_facts(
 
 def _fact(key: str, value: str) -> str:
     return f"<dt>{key}</dt><dd><code>{escape(value)}</code></dd>\n"
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """`items` in lists of `size`, the last one shorter."""
+    left = iter(items)
+    while some := list(islice(left, size)):
+        yield some

@@ -13,7 +13,7 @@ from oildrop.rules.records import Metric
 from oildrop.site.pages import labels
 from oildrop.site.pages.addresses import run_address, system_address
 from oildrop.site.pages.context import Site
-from oildrop.site.pages.csvs import Cell, csv_line
+from oildrop.site.pages.csvs import Cell, csv_lines
 from oildrop.site.pages.formats import escaped, number, time_element
 from oildrop.site.pages.metric_rows import STATUS_WORDS
 
@@ -94,12 +94,16 @@ def _line(row: RunRow, cells: str, root: str) -> str:
 
 
 def _rate_of(rows: Sequence[RunRow]) -> str:
-    """The rate to show: tokens where any run has them, else samples."""
-    for row in rows:
-        metric = row.headlines.get("train_tokens_per_s")
-        if metric is not None and metric.value is not None:
-            return "train_tokens_per_s"
-    return "train_samples_per_s"
+    """The rate to show: tokens where a run has them and they are something else than its samples."""
+    return "train_tokens_per_s" if any(map(has_tokens, rows)) else "train_samples_per_s"
+
+
+def has_tokens(row: RunRow) -> bool:
+    """Whether tokens a second tell more than samples a second: not where a sample is one token, as an image is."""
+    tokens, samples = row.headlines.get("train_tokens_per_s"), row.headlines.get("train_samples_per_s")
+    if tokens is None or tokens.value is None:
+        return False
+    return samples is None or tokens.value != samples.value
 
 
 def _cell(metric: Metric | None, factor: float, notes: Notes) -> str:
@@ -117,13 +121,9 @@ def _missing(words: str, mark: str) -> str:
 
 def write_runs_csv(site: Site, path: str, rows: Sequence[RunRow]) -> None:
     """Write `rows` to `path` with every headline metric exactly; an empty field is null."""
-    lines = [csv_line(CSV_HEADER)]
-    for row in rows:
-        line = site.run_lines.get(row.run_id)
-        if line is None:
-            line = site.run_lines[row.run_id] = csv_line(_csv_cells(row))
-        lines.append(line)
-    site.output.write(path, "".join(lines))
+    fresh = [row for row in rows if row.run_id not in site.run_lines]
+    site.run_lines.update(zip([row.run_id for row in fresh], csv_lines(map(_csv_cells, fresh)), strict=True))
+    site.output.write(path, "".join([*csv_lines([CSV_HEADER]), *[site.run_lines[row.run_id] for row in rows]]))
 
 
 def _csv_cells(row: RunRow) -> tuple[Cell, ...]:

@@ -54,7 +54,18 @@ def _write_system(site: Site, system_id: str, rows: Sequence[RunRow], lines: lis
         )
         for line in lines
     ]  # fmt: skip
-    header = ("benchmark", "backend", "framework", "settings", "division", "estimate", "ci95", "unit", "standing", "reason")
+    header = (
+        "benchmark",
+        "backend",
+        "framework",
+        "settings",
+        "division",
+        "estimate",
+        "ci95",
+        "unit",
+        "standing",
+        "reason",
+    )
     site.csv(f"systems/{stem}.configurations.csv", header, cells)
     site.csv(f"systems/{stem}.software.csv", _SOFTWARE_HEADER, software)
 
@@ -102,7 +113,8 @@ def sections(system: System) -> list[tuple[str, Facts]]:
     for index, accelerator in enumerate(system.accelerators):
         why = f"accelerators.{index}"
         facts = [
-            ("Model", f"{accelerator.vendor} {accelerator.model}"),
+            ("Model", accelerator.model),
+            ("Vendor", accelerator.vendor),
             ("Device id", f"{accelerator.device_id} (salted)"),
             ("Memory", _known(system, f"{why}.memory_bytes", bytes_text(accelerator.memory_bytes))),
             ("Power limit", _known(system, f"{why}.power_limit_w", _with_unit(accelerator.power_limit_w, "W"))),

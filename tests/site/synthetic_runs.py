@@ -12,7 +12,8 @@ from typing import Any
 
 from oildrop.results.rows import RunRow
 from oildrop.rules.catalogue import CATALOGUE, metrics_of
-from oildrop.rules.digest import CurvePoint, MeterStatus, PhaseSpan, RunDigest, Trace
+from oildrop.rules.digest import CurvePoint, MeterStatus, RunDigest, Trace
+from oildrop.rules.phases import PhaseSpan
 from oildrop.rules.records import Finding, Judgement, Limits, Metric, RunSpec
 from oildrop.rules.rulebook import (
     Benchmark,
@@ -65,7 +66,13 @@ def rulebook() -> Rulebook:
     """A small rulebook with two benchmarks at two tiers."""
     rules = (
         Rule(id="R001", title="Sealed", text="A run is sealed.", why="Else files may change.", severity="flag"),
-        Rule(id="R014", title="Quality recomputed", text="Log and judge agree.", why="A log is a claim.", severity="invalid"),
+        Rule(
+            id="R014",
+            title="Quality recomputed",
+            text="Log and judge agree.",
+            why="A log is a claim.",
+            severity="invalid",
+        ),
     )
     division = {
         "closed": Division(name="closed", title="Closed", text="Only free settings may be changed."),
@@ -76,8 +83,9 @@ def rulebook() -> Rulebook:
         tdp_w=700, memory_bytes=80 * 2**30, source="vendor's data sheet", date="2026-01-02",
     )  # fmt: skip
     reference = Reference(
-        benchmark="lm-pretrain", tier="nano", framework="torch 2.13.0", dtype="fp32", measured="2026-11-22", seeds=(1, 2),
-        samples_to_target=(4000.5, 4100.25), coefficient_of_variation=0.0174, how="Two runs made up for a test.",
+        benchmark="lm-pretrain", tier="nano", framework="torch 2.13.0", dtype="fp32", measured="2026-11-22",
+        seeds=(1, 2), samples_to_target=(4000.5, 4100.25), coefficient_of_variation=0.0174,
+        how="Two runs made up for a test.",
     )  # fmt: skip
     return Rulebook(
         version="v1",
@@ -97,9 +105,7 @@ def _benchmark(name: str) -> Benchmark:
         "heartbeat_s": 15.0, "stall_s": 60.0, "init_limit_s": 300.0, "schedule": Schedule(first=0, every=160),
         "settings": SETTINGS,
     }  # fmt: skip
-    nano = Tier(
-        minimum_runs=5, target=0.5, cap_samples=40000, reference_time_s=20.0, deadline_s=250.0, **common
-    )
+    nano = Tier(minimum_runs=5, target=0.5, cap_samples=40000, reference_time_s=20.0, deadline_s=250.0, **common)
     return Benchmark(
         name=name,
         title="Train a small decoder on a source of known entropy" if language else "Train a small network on digits",
@@ -107,9 +113,10 @@ def _benchmark(name: str) -> Benchmark:
         task=name.replace("-", "_"),
         kind="to_target",
         quality=Quality(
-            metric="excess_loss" if language else "cross_entropy", unit="nats/token" if language else "nats/image",
+            metric="excess_loss" if language else "cross_entropy",
+            unit="nats/token" if language else "nats/image",
             better="lower",
-        ),  # fmt: skip
+        ),
         closed_free=("execution.compile", "execution.dtype", "execution.threads"),
         allowed={"execution.dtype": ("fp32", "bf16"), "optimizer.learning_rate": Range(min=0, max=1e12)},
         flops_formula="decoder_train/1" if language else "conv_train/1",
@@ -147,13 +154,16 @@ def system(index: int = 0, *, accelerator: str | None = None) -> System:
     )  # fmt: skip
 
 
-def metric(name: str, value: float | None, *, reason: str | None = None) -> Metric:
+def metric(
+    name: str, value: float | None, *, reason: str | None = None, window_ns: tuple[int, int] | None = None
+) -> Metric:
     """Headline metric `name`; null ones need a `reason`."""
     status = "not_measured" if value is None else "derived"
     formula = "power/1" if name.endswith(("_j", "_w")) else f"{name.removesuffix('_s')}/1"
     return Metric(
-        name=name, value=value, unit=CATALOGUE[name].unit, status=status, reason=reason, formula=formula, scope="run"
-    )
+        name=name, value=value, unit=CATALOGUE[name].unit, status=status, reason=reason, formula=formula, scope="run",
+        window_ns=window_ns,
+    )  # fmt: skip
 
 
 def row(
@@ -171,7 +181,7 @@ def row(
     time_s: float = 21.3,
     changes: dict[str, Any] | None = None,
     note: str | None = None,
-    points: int = 40,
+    points: int = 20,
     findings: tuple[Finding, ...] = (),
     run_id: str | None = None,
 ) -> RunRow:
@@ -185,9 +195,10 @@ def row(
     spec = RunSpec(
         run_id=run_id or f"20261122-{100000 + number}-{digest_of_text(str(number), 4)}",
         created_utc=f"2026-11-22T{10 + number // 3600 % 14:02d}:{number // 60 % 60:02d}:{number % 60:02d}.250000Z",
-        benchmark=benchmark, benchmark_sha256=digest_of_text(benchmark, 64), tier=tier, division=division, backend=backend,
-        kind="fixed_work" if fixed else "to_target", settings=settings,
-        changed={key: (SETTINGS[key], value) for key, value in (changes or {}).items()}, seed=1000 + seed, seed_index=seed,
+        benchmark=benchmark, benchmark_sha256=digest_of_text(benchmark, 64), tier=tier, division=division,
+        backend=backend, kind="fixed_work" if fixed else "to_target", settings=settings,
+        changed={key: (SETTINGS[key], value) for key, value in (changes or {}).items()},
+        seed=1000 + seed, seed_index=seed,
         limits=Limits(deadline_s=250, heartbeat_s=15, stall_s=60), workload_id=workload, system_id=system_id,
         software_id=digest_of_text(backend), set_id=digest_of_text(workload + system_id + backend),
         session_id=digest_of_text("session"), note=note, oildrop_version="0.1.0",
@@ -201,15 +212,18 @@ def row(
     )  # fmt: skip
     unseen = outcome in ("unsupported", "started", "lost", "withdrawn")
     digest = RunDigest(target=None if fixed else 0.5) if unseen else _digest(outcome, time_s, points, fixed)
+    ends_ns = [span.stop_ns for span in digest.phases]
     return RunRow(
-        spec=spec, system=machine, judgement=judgement, digest=digest, sealed=outcome not in ("started", "lost"),
+        spec=spec, system=machine, judgement=judgement, digest=digest, elapsed_s=max(ends_ns, default=0) / 1e9 or None,
+        sealed=outcome not in ("started", "lost"),
         bundle_id=None if outcome in ("started", "lost") else digest_of_text(spec.run_id, 64),
     )  # fmt: skip
 
 
 def _metrics(spec: RunSpec, outcome: str, time_s: float) -> tuple[Metric, ...]:
     values: dict[str, float | None] = {
-        "train_tokens_per_s": 321_987.6 / time_s, "train_samples_per_s": 5_031.0 / time_s, "final_quality": 0.4913,
+        "train_tokens_per_s": (321_984.0 if spec.benchmark == "lm-pretrain" else 5_031.0) / time_s,
+        "train_samples_per_s": 5_031.0 / time_s, "final_quality": 0.4913,
         "final_accuracy": 0.618, "eval_fraction": 0.083, "busy_fraction": 0.973, "memory_peak_bytes": 512e6 + time_s,
         "setup_s": 3.21, "compile_s": 0.213, "harness_overhead_fraction": 0.00031, "model_flop_per_s": 6.1e12 / time_s,
     }  # fmt: skip
@@ -221,7 +235,8 @@ def _metrics(spec: RunSpec, outcome: str, time_s: float) -> tuple[Metric, ...]:
     for name in metrics_of(spec.kind):
         value = values.get(name)
         why = NO_METER if name.startswith(("energy", "power")) else NOT_REACHED
-        found.append(metric(name, value, reason=None if value is not None else why))
+        window_ns = None if value is None else (2_400_000_000, 2_400_000_000 + int(time_s * 1e9))
+        found.append(metric(name, value, reason=None if value is not None else why, window_ns=window_ns))
     return tuple(found)
 
 
@@ -281,7 +296,9 @@ def many_rows(count: int, *, machines: int = 40, failing: float = 0.08) -> list[
         benchmark = ("lm-pretrain", "image-classify")[place % 2]
         machine, variant = place // 2 % machines, place // 2 // machines
         outcome = dice.choice(tuple(ENDINGS)) if dice.random() < failing else "ok"
-        chosen = {} if variant == 0 else {"execution.threads": threads[variant % len(threads)] + variant // len(threads)}
+        chosen = (
+            {} if variant == 0 else {"execution.threads": threads[variant % len(threads)] + variant // len(threads)}
+        )
         rows.append(
             row(
                 number, outcome=outcome, benchmark=benchmark, machine=systems[machine], seed_index=seed_index,
