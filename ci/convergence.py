@@ -24,8 +24,8 @@ def reference_runs(benchmark: str, tier: str, backend: str, runs: int, store: Pa
         SystemExit: Some did not end `ok`; reference points need every run.
     """
     executable = Path(sys.executable).with_name("oildrop")
-    words = ["run", benchmark, "--tier", tier, "--backend", backend, "--runs", str(runs), "--store", str(store), "--json"]
-    done = subprocess.run([str(executable), *words], stdout=subprocess.PIPE, text=True)
+    words = ["run", benchmark, "--tier", tier, "--backend", backend, "--runs", str(runs), "--store", str(store)]
+    done = subprocess.run([str(executable), *words, "--json"], stdout=subprocess.PIPE, text=True)
     if not done.stdout:
         raise SystemExit(f"oildrop run ended with exit code {done.returncode} and no document")
     found: list[dict[str, Any]] = json.loads(done.stdout)["runs"]

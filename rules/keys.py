@@ -43,7 +43,6 @@ MEMORY = "memory"
 HOST_STATE = "host_state"
 CLOCK = "clock"
 OTHER_RUN = "other_run"
-LOG_CLIPPED = "log_clipped"
 OUTCOME = "outcome"
 
 PHASES = ("probe", "data", "compile", "gates", "init", "warmup", "train", "serve", "eval", "teardown")

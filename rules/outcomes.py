@@ -41,6 +41,3 @@ MEANINGS: dict[str, OutcomeMeaning] = {
     "withdrawn": OutcomeMeaning(mark="–", text="taken back by its submitter", time="none"),
     "started": OutcomeMeaning(mark="…", text="still running", time="none"),
 }
-
-WORKER_CLAIMS = frozenset({"ok", "target_missed", "diverged", "oom", "crash", "unsupported"})
-"""What a log may claim; the judge derives its own and reports a difference."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -165,8 +164,3 @@ def _value(event: Event) -> float:
         return number(event.value)
     except ValueError as error:
         raise _Malformed(f"{event.key} (seq {event.seq}): {error}") from error
-
-
-def is_finite(value: float | None) -> bool:
-    """Whether there is a value and it is finite."""
-    return value is not None and math.isfinite(value)

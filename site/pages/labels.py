@@ -11,7 +11,7 @@ from markupsafe import Markup
 from oildrop.results.rows import RunRow
 from oildrop.rules.catalogue import CATALOGUE
 from oildrop.rules.outcomes import MEANINGS
-from oildrop.rules.records import Metric, RunSpec, Scalar
+from oildrop.rules.records import Metric, RunSpec
 from oildrop.rules.system import System
 from oildrop.site.pages.formats import scalar_text
 
@@ -48,13 +48,8 @@ def device_name(row: RunRow) -> str:
 
 def settings_text(spec: RunSpec) -> str:
     """Dtype, compile mode and whatever else was changed, such as `bf16 · inductor · execution.threads=2`."""
-    shown = tuple([spec.settings[key] for key in _SHOWN_ALWAYS if key in spec.settings])
+    shown = [spec.settings[key] for key in _SHOWN_ALWAYS if key in spec.settings]
     changed = [(key, new) for key, (_, new) in spec.changed.items() if key not in _SHOWN_ALWAYS]
-    return _settings_text(shown, tuple(changed))
-
-
-@lru_cache(maxsize=4096)
-def _settings_text(shown: tuple[Scalar, ...], changed: tuple[tuple[str, Scalar], ...]) -> str:
     return " · ".join([*map(scalar_text, shown), *(f"{key}={scalar_text(new)}" for key, new in changed)])
 
 
@@ -114,11 +109,9 @@ def tally_text(ok: int, failed: int) -> Markup:
     return Markup('<span class="tally"><b>{}</b> ok, <b>{}</b> failed</span>').format(ok, failed)
 
 
-def scalar_change(default: Scalar, chosen: Scalar) -> Markup:
+def scalar_change(default: str, chosen: str) -> Markup:
     """A changed setting beside what it was."""
-    return Markup('<strong>{}</strong> <span class="was">(tier: {})</span>').format(
-        scalar_text(chosen), scalar_text(default)
-    )
+    return Markup('<strong>{}</strong> <span class="was">(tier: {})</span>').format(chosen, default)
 
 
 def joined(parts: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from typing import TypeVar
 from markupsafe import Markup, escape
 
 from oildrop.results.rows import RunRow
-from oildrop.rules.records import Finding, Scalar
+from oildrop.rules.records import Finding, RunSpec
 from oildrop.rules.rulebook import Rulebook
 from oildrop.site.pages import labels
 from oildrop.site.pages.addresses import shard_of, system_address
@@ -90,7 +90,7 @@ def run_values(row: RunRow, rulebook: Rulebook, anchor: str) -> dict[str, Value]
         "meters": Markup("".join([_meter(part.name, part.status, part.reason, part.method) for part in digest.meters])),
         "findings": _findings(judgement.findings, rulebook) if judgement.findings else None,
         "changed": bool(spec.changed),
-        "settings": _settings(tuple(spec.settings.items()), tuple(spec.changed.items())),
+        "settings": _settings(*_typed(spec)),
         "facts": _facts(row),
         "command": " ".join(map(_quoted, spec.command)),
     }
@@ -136,15 +136,22 @@ def _meter(name: str, status: str, reason: str | None, method: str | None) -> st
     return f"<li>{escape(name)}: {escape(status.replace('_', ' '))}{escape(how)}</li>\n"
 
 
+Texts = tuple[tuple[str, str], ...]
+
+
+def _typed(spec: RunSpec) -> tuple[Texts, Texts]:
+    """Settings as texts, and the defaults of the changed ones: as keys of a cache 1, 1.0 and True would be one."""
+    settings = tuple([(key, scalar_text(value)) for key, value in spec.settings.items()])
+    return settings, tuple([(key, scalar_text(default)) for key, (default, _) in spec.changed.items()])
+
+
 @lru_cache(maxsize=1024)
-def _settings(
-    settings: tuple[tuple[str, Scalar], ...], changes: tuple[tuple[str, tuple[Scalar, Scalar]], ...]
-) -> Markup:
+def _settings(settings: Texts, defaults: Texts) -> Markup:
     """Every setting by key; a changed one beside the tier's own."""
-    changed = dict(changes)
+    was = dict(defaults)
     line = Markup("<dt>{}</dt><dd>{}</dd>\n")
     return Markup().join(
-        line.format(key, labels.scalar_change(*changed[key]) if key in changed else scalar_text(value))
+        line.format(key, labels.scalar_change(was[key], value) if key in was else value)
         for key, value in sorted(settings)
     )
 

@@ -54,6 +54,14 @@ def tolerate_narrow_encodings() -> None:
 
 
 def _fail(message: str, kind: str, code: int, as_json: bool) -> int:
+    try:
+        return _say(message, kind, code, as_json)
+    except BrokenPipeError:
+        _after_broken_pipe()
+        return code
+
+
+def _say(message: str, kind: str, code: int, as_json: bool) -> int:
     print(f"error: {message}", file=sys.stderr)
     if as_json:
         from oildrop.suite.cli.output import print_document

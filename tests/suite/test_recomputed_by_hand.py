@@ -29,7 +29,9 @@ def time_to_target_s(bundle: Path, benchmark: str) -> float:
 
 
 @pytest.fixture(scope="module", params=["lm-pretrain", "image-classify"])
-def measured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, dict[str, Any]]:
+def measured(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Path, dict[str, Any]]:
     store = tmp_path_factory.mktemp("store")
     words = ["run", request.param, "--backend", "torch-cpu", "--set", "execution.threads=1", "--runs", str(RUNS)]
     done = subprocess.run([OILDROP, *words, "--store", store, "--json"], capture_output=True, text=True)
