@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from importlib import resources
 
 import pytest
 
 from oildrop.ci.convergence import reference_file
+from oildrop.rules.identity import rulebook_seed
 from oildrop.rules.loading import load_rulebook, parse_rulebook
 
 
@@ -27,11 +27,9 @@ def test_the_file_is_read_back_in_the_order_of_the_seeds() -> None:
     assert reference.coefficient_of_variation == pytest.approx(statistics.stdev(samples) / 110, abs=1e-5)
 
 
-def test_the_shipped_references_name_the_rulebooks_own_seeds() -> None:
-    from oildrop.rules.identity import rulebook_seed
-
+def test_the_language_models_reference_is_of_the_rulebooks_own_seeds() -> None:
     rulebook = load_rulebook()
-    assert resources.files("oildrop.rules.v1").joinpath("reference").is_dir()
-    for reference in rulebook.references:
-        sha256 = rulebook.benchmarks[reference.benchmark].sha256
-        assert reference.seeds == tuple(rulebook_seed(sha256, index) for index in range(len(reference.seeds)))
+    reference = rulebook.reference_of("lm-pretrain", "nano")
+    assert reference is not None
+    sha256 = rulebook.benchmarks["lm-pretrain"].sha256
+    assert reference.seeds == tuple(rulebook_seed(sha256, index) for index in range(20))

@@ -24,6 +24,12 @@ from oildrop.rules.system import Cpu, Memory, OperatingSystem, Software, System
 RowFactory = Callable[..., RunRow]
 
 
+@pytest.fixture(autouse=True)
+def no_width_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test runner that names the width of its own screen must not wrap what is compared here."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 def make_spec(**changes: Any) -> RunSpec:
     fields: dict[str, Any] = {
         "run_id": "20260102t030405-aaaa",

@@ -1,0 +1,68 @@
+"""Grouping, order and ranks of configurations; failures over several pages."""
+
+from __future__ import annotations
+
+import re
+
+from oildrop.site.pages.boards import boards_of
+from oildrop.site.pages.build import build_site
+
+
+def configuration(runs, start, *, time_s, **other):
+    return [
+        runs.row(start + k, time_s=time_s + 0.01 * k, seed_index=k, machine=runs.system(start), points=2, **other)
+        for k in range(5)
+    ]
+
+
+def ranks(rows):
+    (board,) = boards_of(rows)
+    return {part.rows[0].system.cpu.model.split()[1]: part.rank for part in board.configurations}
+
+
+def test_a_failed_run_that_carries_a_time_still_never_reached_the_target(runs):
+    failed = configuration(runs, 10, time_s=5.0)
+    failed = [
+        type(row)(
+            spec=row.spec, system=row.system, judgement=row.judgement.model_copy(update={"outcome": "accuracy_fail"}),
+            digest=row.digest, sealed=True, bundle_id=None,
+        )
+        for row in failed
+    ]  # fmt: skip
+    assert failed[0].headlines["time_to_target_s"].value == 5.0
+    assert ranks([*configuration(runs, 20, time_s=10.0), *failed]) == {"9020": (1, 1), "9010": (2, 2)}
+
+
+def test_ranks_are_given_within_a_division_and_only_to_five_runs(runs):
+    rows = [
+        *configuration(runs, 10, time_s=5.0, division="open"),
+        *configuration(runs, 20, time_s=10.0),
+        *configuration(runs, 30, time_s=7.0)[:4],
+    ]
+    assert ranks(rows) == {"9010": (1, 1), "9020": (1, 1), "9030": None}
+    (board,) = boards_of(rows)
+    assert [part.summary.standing for part in board.configurations] == ["ranked", "provisional", "ranked"]
+    assert [part.summary.division for part in board.configurations] == ["closed", "closed", "open"]
+
+
+def test_runs_of_a_kind_without_headline_are_shown_unranked(runs):
+    row = runs.row(1, points=2)
+    row = type(row)(
+        spec=row.spec.model_copy(update={"kind": "probe"}), system=row.system, judgement=row.judgement,
+        digest=row.digest, sealed=True, bundle_id=None,
+    )  # fmt: skip
+    ((configuration_,),) = [board.configurations for board in boards_of([row])]
+    assert configuration_.summary.standing == "unranked" and configuration_.rank is None
+    assert configuration_.summary.reason == "runs of kind probe have no headline metric"
+
+
+def test_a_thousand_failures_go_to_several_pages_and_none_is_left_out(runs, tmp_path):
+    rows = [runs.row(k, outcome="crash" if k < 700 else "lost", points=2) for k in range(1010)]
+    build_site(rows, runs.rulebook(), tmp_path / "page", built_utc="2026-11-22T12:00:00Z")
+    texts = [(tmp_path / "page" / name).read_text("utf-8") for name in (
+        "failures.html", "failures.page-2.html", "failures.page-3.html")]  # fmt: skip
+    found = [re.findall(r"#run-([0-9a-z-]+)\"", text) for text in texts]
+    assert [len(page) for page in found] == [500, 500, 10]
+    assert sorted(run_id for page in found for run_id in page) == sorted(row.run_id for row in rows)
+    assert "Ended by an error: 700 runs, 501 to 700 on this page." in texts[1]
+    assert 'href="failures.page-2.html#outcome-lost"' in texts[0]
