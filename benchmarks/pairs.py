@@ -6,10 +6,13 @@ either figure. Which goes first alternates, so that neither always runs on a war
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Callable, Sequence
 
 from table import Row
 
+from oildrop.rules.formulas.throughput import t_quantile_975
 from oildrop.rules.statistics import log_t_interval
 from oildrop.rules.statistics_two_sets import paired_ratio
 
@@ -77,3 +80,10 @@ def mean_row(
         at_least=at_least,
         at_most=at_most,
     )
+
+
+def difference_row(name: str, values: Sequence[float], unit: str, *, at_most: float | None = None) -> Row:
+    """The mean of paired differences, which may be negative, with Student's t interval on the values themselves."""
+    mean = statistics.fmean(values)
+    half = t_quantile_975(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+    return Row(name=name, value=mean, low=mean - half, high=mean + half, unit=unit, count=len(values), at_most=at_most)
