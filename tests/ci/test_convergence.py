@@ -27,9 +27,10 @@ def test_the_file_is_read_back_in_the_order_of_the_seeds() -> None:
     assert reference.coefficient_of_variation == pytest.approx(statistics.stdev(samples) / 110, abs=1e-5)
 
 
-def test_the_language_models_reference_is_of_the_rulebooks_own_seeds() -> None:
+@pytest.mark.parametrize("benchmark", ["lm-pretrain", "image-classify"])
+def test_the_shipped_references_are_of_the_rulebooks_own_seeds(benchmark: str) -> None:
     rulebook = load_rulebook()
-    reference = rulebook.reference_of("lm-pretrain", "nano")
+    reference = rulebook.reference_of(benchmark, "nano")
     assert reference is not None
-    sha256 = rulebook.benchmarks["lm-pretrain"].sha256
+    sha256 = rulebook.benchmarks[benchmark].sha256
     assert reference.seeds == tuple(rulebook_seed(sha256, index) for index in range(20))
