@@ -21,7 +21,7 @@ from oildrop.rules.identity import rulebook_seed
 from oildrop.rules.loading import load_rulebook
 from oildrop.rules.records import RunSpec
 from oildrop.rules.rulebook import Tier
-from oildrop.suite.planning import PlannedSet
+from oildrop.suite.planning import PlannedSet, utc_now
 from oildrop.suite.private import host_redactor
 from oildrop.suite.seeds import used_seed_indices
 
@@ -124,6 +124,7 @@ def run_one(
 def _register(planned: PlannedSet, spec: RunSpec, layout: StoreLayout) -> tuple[RunSpec, BundleWriter]:
     """Write the run's spec with the lowest seed that is unused now: another process may have used the planned one."""
     rulebook = load_rulebook()
+    spec = spec.model_copy(update={"created_utc": utc_now()})  # the plan may be many minutes old
     with RunLock(layout.locks / REGISTER_LOCK):
         if spec.seed_index is not None and not spec.seeds_chosen:
             spec = with_next_seed(spec, used_seed_indices(layout, spec.set_id))

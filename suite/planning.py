@@ -156,7 +156,7 @@ def _planned_set(host: _Host, benchmark: Benchmark, resolved: Resolved) -> Plann
     specs = tuple(
         RunSpec(
             run_id=new_run_id(),
-            created_utc=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            created_utc=utc_now(),
             benchmark=benchmark.name,
             benchmark_sha256=benchmark.sha256,
             tier=tier_name,
@@ -222,6 +222,11 @@ def repeat_command(request: RunRequest, benchmark: str, tier: str, backend: str,
     if index is not None:
         parts += ["--seeds", str(index)]
     return tuple(parts)
+
+
+def utc_now() -> str:
+    """The wall clock in UTC to the millisecond, ISO 8601 ending in Z."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def new_run_id() -> str:
