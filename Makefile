@@ -19,7 +19,7 @@ PAGE := ./oildrop-page
 help:  ## this list
 	@awk -F ':.*## ' '/^[.a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
 
-.venv: $(OILDROP)  ## build .venv with oildrop, torch and the test tools (once)
+.venv: $(OILDROP)  ## build .venv with oildrop, torch, jax, mlx and the test tools (once)
 
 # pip writes the executable before the last package is in place, so it is moved aside until all has succeeded.
 $(OILDROP): pyproject.toml constraints.txt
@@ -27,8 +27,8 @@ $(OILDROP): pyproject.toml constraints.txt
 	rm -f $@; \
 	test -x $(BIN)/python || "$$python" -m venv .venv; \
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools; \
-	echo "Installing oildrop, torch and the test tools into .venv ..."; \
-	$(BIN)/python -m pip install $$index --constraint constraints.txt --no-build-isolation --editable '.[torch,test]'; \
+	echo "Installing oildrop, torch, jax, mlx and the test tools into .venv ..."; \
+	$(BIN)/python -m pip install $$index --constraint constraints.txt --no-build-isolation --editable '.[torch,jax,mlx,tpu,test]'; \
 	touch $@
 
 bench: $(OILDROP)  ## run the default suite into ./oildrop-store and build the page ./oildrop-page

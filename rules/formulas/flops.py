@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def decoder_train_flops_per_token(
-    *, layers: int, width: int, heads: int, hidden: int, vocabulary: int, positions: int
+    *, layers: int, width: int, heads: int, key_value_heads: int, hidden: int, vocabulary: int, positions: int
 ) -> int:
     """Model FLOPs of one training step a scored token (`decoder_train/1`), a count.
 
@@ -19,6 +19,7 @@ def decoder_train_flops_per_token(
     Source: Kaplan et al., arXiv 2001.08361, section 2.1, and Chowdhery et al., arXiv 2204.02311, appendix B, there
     without the factor for causality.
     """
-    weights = layers * (4 * width * width + 3 * width * hidden) + vocabulary * width
+    key_value_width = width // heads * key_value_heads
+    weights = layers * (2 * width * (width + key_value_width) + 3 * width * hidden) + vocabulary * width
     attention = 2 * layers * heads * (width // heads) * (positions + 1)
     return 3 * (2 * weights + attention)

@@ -18,7 +18,7 @@ STRIDES = (1, 2, 1, 2)
 
 
 def _decoder(settings: Mapping[str, Scalar]) -> float:
-    number = {key: int(settings[f"model.{key}"]) for key in ("layers", "width", "heads", "hidden")}
+    number = {key: int(settings[f"model.{key}"]) for key in ("layers", "width", "heads", "key_value_heads", "hidden")}
     words, names, brackets = (int(settings[f"data.{key}"]) for key in ("words", "names", "brackets"))
     vocabulary = words + names + 2 * brackets + DIGITS + CONTROL_TOKENS
     return decoder_train_flops_per_token(

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,41 @@ from oildrop.workloads.image_classify.data import Digits
 from oildrop.workloads.image_classify.reference import ModelConfig
 
 Losses = Callable[[dict[str, NDArray[np.float32]], Digits], NDArray[np.floating]]
+Weights = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stepped:
+    """What K training steps from given weights and a fresh optimizer came to.
+
+    Attributes:
+        losses_K: Mean loss of each step, nats an image.
+        weights, average: After the last step, by canonical name; `average` is the running one that evaluations score.
+    """
+
+    losses_K: NDArray[np.float64]
+    weights: Weights
+    average: Weights
+
+
+class Subject(Protocol):
+    """What a framework's task lets the gates ask: always through the graphs that are timed.
+
+    `dtype` is `fp32` (strict: no shortened products) or `bf16`. Arrays come and go on the host; results that were
+    computed in a narrower type are widened to fp32.
+    """
+
+    def train_losses(self, weights: Weights, batch: Digits, dtype: str) -> NDArray[np.floating]:
+        """Cross-entropy of each image in nats, [B], of one batch of the training shape through the training graph."""
+
+    def eval_losses(self, weights: Weights, batch: Digits, dtype: str) -> NDArray[np.floating]:
+        """Cross-entropy of each image in nats, [B], of one batch through the evaluation's graph."""
+
+    def gradients(self, weights: Weights, batch: Digits, dtype: str) -> Weights:
+        """Gradient of the batch's mean loss by canonical name, as the training step works it out."""
+
+    def steps(self, weights: Weights, batches_K: Sequence[Digits], dtype: str) -> Stepped:
+        """K training steps on given batches: the timed step, from step 0 of the schedule."""
 
 
 @dataclass(frozen=True, kw_only=True)

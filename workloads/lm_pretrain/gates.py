@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,40 @@ from oildrop.workloads.lm_pretrain.reference import ModelShape, token_losses
 
 Weights = Mapping[str, NDArray[np.float32]]
 Losses = Callable[[Weights, NDArray[np.int32]], NDArray[np.floating]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stepped:
+    """What K training steps from given weights and a fresh optimizer came to.
+
+    Attributes:
+        losses_K: Mean loss of each step, nats a token.
+        weights, average: After the last step, by canonical name; `average` is the running one that evaluations score.
+    """
+
+    losses_K: NDArray[np.float64]
+    weights: Weights
+    average: Weights
+
+
+class Subject(Protocol):
+    """What a framework's task lets the gates ask: always through the graphs that are timed.
+
+    `dtype` is `fp32` (strict: no shortened products) or `bf16`. Arrays come and go on the host; results that were
+    computed in a narrower type are widened to fp32.
+    """
+
+    def train_losses(self, weights: Weights, tokens_BS: NDArray[np.int32], dtype: str) -> NDArray[np.floating]:
+        """-ln q in nats, [B, T], of one batch of the training shape through the training graph's forward pass."""
+
+    def eval_losses(self, weights: Weights, tokens_NS: NDArray[np.int32], dtype: str) -> NDArray[np.floating]:
+        """-ln q in nats, [N, T], through the evaluation's graph, in the evaluation's batches (wrapped at the end)."""
+
+    def gradients(self, weights: Weights, tokens_BS: NDArray[np.int32], dtype: str) -> Weights:
+        """Gradient of the batch's mean loss by canonical name, as the training step works it out."""
+
+    def steps(self, weights: Weights, tokens_KBS: NDArray[np.int32], dtype: str) -> Stepped:
+        """K training steps on given batches: the timed step, from step 0 of the schedule."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The decoder-only transformer in PyTorch: RMSNorm, rotary positions, SwiGLU, no biases.
 
 Shape suffixes: B documents, T positions, S = T + 1 tokens of a document with its start token, V vocabulary,
-W model width, F feed-forward width, H heads, D head width (W = H * D). A weight `_OI` maps I inputs to O outputs.
+W model width, F feed-forward width, H query heads, K key-value heads, D head width (W = H * D). A weight `_OI` maps I inputs to O outputs.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Layer(nn.Module):
         super().__init__()
         self.shape = shape
         self.attention_norm_W = _parameter(shape.width)
-        self.query_key_value_OI = _parameter(3 * shape.width, shape.width)
+        self.query_key_value_OI = _parameter(*shape.tensors()["layers.0.query_key_value_OI"])
         self.attention_out_OI = _parameter(shape.width, shape.width)
         self.feed_norm_W = _parameter(shape.width)
         self.gate_up_OI = _parameter(2 * shape.hidden, shape.width)
@@ -66,10 +66,11 @@ class Layer(nn.Module):
     def attention(self, x_BTW: Tensor, cos_TD: Tensor, sin_TD: Tensor) -> Tensor:
         """Causal attention over all heads, [B, T, W] to [B, T, W]."""
         B, T, _ = x_BTW.shape
-        qkv_BTHD = F.linear(x_BTW, self.query_key_value_OI).view(B, T, 3 * self.shape.heads, -1)
-        qk_BHTD, v_BHTD = qkv_BTHD.transpose(1, 2).split((2 * self.shape.heads, self.shape.heads), dim=1)
-        q_BHTD, k_BHTD = rotate(qk_BHTD, cos_TD, sin_TD).chunk(2, dim=1)
-        mixed_BHTD = F.scaled_dot_product_attention(q_BHTD, k_BHTD, v_BHTD, is_causal=True)
+        H, K = self.shape.heads, self.shape.key_value_heads
+        qkv = F.linear(x_BTW, self.query_key_value_OI).view(B, T, H + 2 * K, -1).transpose(1, 2)
+        qk, v_BKTD = qkv.split((H + K, K), dim=1)
+        q_BHTD, k_BKTD = rotate(qk, cos_TD, sin_TD).split((H, K), dim=1)
+        mixed_BHTD = F.scaled_dot_product_attention(q_BHTD, k_BKTD, v_BKTD, is_causal=True, enable_gqa=H != K)
         return F.linear(mixed_BHTD.transpose(1, 2).reshape(B, T, -1), self.attention_out_OI)
 
     def feed_forward(self, x_BTW: Tensor) -> Tensor:

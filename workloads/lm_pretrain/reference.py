@@ -1,7 +1,7 @@
 """The float64 NumPy model: what the losses are, and the arbiter between implementations.
 
 Shape suffixes: B documents, T positions, V vocabulary, W model width, F feed-forward width,
-H heads, D head width (W = H * D). A weight `_OI` maps I inputs to O outputs.
+H query heads, K key-value heads, D head width (W = H * D). A weight `_OI` maps I inputs to O outputs.
 """
 
 from __future__ import annotations
@@ -23,13 +23,18 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class ModelShape:
-    """Sizes of the decoder; `positions` is T, `norm_epsilon` stands under RMSNorm's root."""
+    """Sizes of the decoder; `positions` is T, `norm_epsilon` stands under RMSNorm's root.
+
+    Each of the K key-value heads serves `heads / key_value_heads` query heads that stand next to each other
+    (Ainslie et al., "GQA", 2023).
+    """
 
     vocabulary: int
     positions: int
     layers: int
     width: int
     heads: int
+    key_value_heads: int
     hidden: int
     norm_epsilon: float
     rotary_base: float
@@ -37,13 +42,22 @@ class ModelShape:
     def __post_init__(self) -> None:
         if self.width % (2 * self.heads):
             raise UsageError(f"model.width = {self.width}: must be a multiple of 2 * model.heads = {2 * self.heads}")
+        if self.heads % self.key_value_heads:
+            raise UsageError(
+                f"model.heads = {self.heads}: must be a multiple of model.key_value_heads = {self.key_value_heads}"
+            )
+
+    @property
+    def head_width(self) -> int:
+        """D, the width of one head."""
+        return self.width // self.heads
 
     def tensors(self) -> dict[str, tuple[int, ...]]:
         """Every weight's shape by canonical name, in canonical order."""
         W, F = self.width, self.hidden
         layer = {
             "attention_norm_W": (W,),
-            "query_key_value_OI": (3 * W, W),
+            "query_key_value_OI": ((self.heads + 2 * self.key_value_heads) * self.head_width, W),
             "attention_out_OI": (W, W),
             "feed_norm_W": (W,),
             "gate_up_OI": (2 * F, W),
@@ -62,6 +76,7 @@ def shape_of(settings: Settings) -> ModelShape:
         layers=int(settings["model.layers"]),
         width=int(settings["model.width"]),
         heads=int(settings["model.heads"]),
+        key_value_heads=int(settings["model.key_value_heads"]),
         hidden=int(settings["model.hidden"]),
         norm_epsilon=float(settings["model.norm_epsilon"]),
         rotary_base=float(settings["model.rotary_base"]),
@@ -129,9 +144,11 @@ def attention(x_BTW: Array, layer: Mapping[str, Array], shape: ModelShape) -> Ar
     Source: Vaswani et al., "Attention is all you need", 2017, equation 1.
     """
     B, T, W = x_BTW.shape
-    qkv = (x_BTW @ layer["query_key_value_OI"].T).reshape(B, T, 3, shape.heads, -1).transpose(2, 0, 3, 1, 4)
-    q_BHTD, k_BHTD, v_BHTD = rotate(qkv[0], shape), rotate(qkv[1], shape), qkv[2]
-    scores_BHTT = q_BHTD @ k_BHTD.swapaxes(-1, -2) / np.sqrt(W / shape.heads)
+    H, K = shape.heads, shape.key_value_heads
+    qkv = (x_BTW @ layer["query_key_value_OI"].T).reshape(B, T, H + 2 * K, -1).transpose(0, 2, 1, 3)
+    q_BHTD, k_BKTD, v_BKTD = rotate(qkv[:, :H], shape), rotate(qkv[:, H : H + K], shape), qkv[:, H + K :]
+    k_BHTD, v_BHTD = (np.repeat(x_BKTD, H // K, axis=1) for x_BKTD in (k_BKTD, v_BKTD))
+    scores_BHTT = q_BHTD @ k_BHTD.swapaxes(-1, -2) / np.sqrt(shape.head_width)
     scores_BHTT = np.where(np.tril(np.ones((T, T), dtype=bool)), scores_BHTT, -np.inf)
     mixed_BHTD = np.exp(log_softmax(scores_BHTT)) @ v_BHTD
     return mixed_BHTD.transpose(0, 2, 1, 3).reshape(B, T, W) @ layer["attention_out_OI"].T
