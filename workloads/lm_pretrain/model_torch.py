@@ -1,7 +1,8 @@
 """The decoder-only transformer in PyTorch: RMSNorm, rotary positions, SwiGLU, no biases.
 
 Shape suffixes: B documents, T positions, S = T + 1 tokens of a document with its start token, V vocabulary,
-W model width, F feed-forward width, H query heads, K key-value heads, D head width (W = H * D). A weight `_OI` maps I inputs to O outputs.
+W model width, F feed-forward width, H query heads, K key-value heads, D head width (W = H * D).
+A weight `_OI` maps I inputs to O outputs.
 """
 
 from __future__ import annotations

@@ -61,5 +61,13 @@ def grammar() -> Grammar:
 def shape() -> ModelShape:
     """Two layers, small enough to differentiate by hand."""
     return ModelShape(
-        vocabulary=43, positions=48, layers=2, width=32, heads=2, key_value_heads=1, hidden=48, norm_epsilon=1e-5, rotary_base=10000.0
+        vocabulary=43,
+        positions=48,
+        layers=2,
+        width=32,
+        heads=2,
+        key_value_heads=1,
+        hidden=48,
+        norm_epsilon=1e-5,
+        rotary_base=10000.0,
     )

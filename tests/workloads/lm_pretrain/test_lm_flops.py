@@ -16,7 +16,9 @@ def test_a_small_model_by_hand() -> None:
     assert multiply_adds == 176
     attention = sum(2 * 2 * seen * 4 for seen in (1, 2, 3)) / 3  # scores and mixing over 1, 2, 3 positions, width 4
     expected = 3 * (2 * multiply_adds + attention)
-    found = decoder_train_flops_per_token(layers=1, width=4, heads=2, key_value_heads=2, hidden=6, vocabulary=10, positions=3)
+    found = decoder_train_flops_per_token(
+        layers=1, width=4, heads=2, key_value_heads=2, hidden=6, vocabulary=10, positions=3
+    )
     assert found == expected == 1152
 
 

@@ -42,7 +42,15 @@ def test_a_document_is_scored_the_same_beside_others_and_alone(shape: ModelShape
 def test_the_model_of_one_layer_by_loops(shape: ModelShape) -> None:
     """The equations once more, one position and one head at a time."""
     one = ModelShape(
-        vocabulary=7, positions=5, layers=1, width=8, heads=2, key_value_heads=1, hidden=6, norm_epsilon=1e-2, rotary_base=100.0
+        vocabulary=7,
+        positions=5,
+        layers=1,
+        width=8,
+        heads=2,
+        key_value_heads=1,
+        hidden=6,
+        norm_epsilon=1e-2,
+        rotary_base=100.0,
     )
     w = {name: tensor.astype(np.float64) for name, tensor in gate_weights(one, 3, 0.5).items()}
     tokens = tokens_of(one)[0]
