@@ -36,7 +36,7 @@ class Blocks:
 def main() -> list[Row]:
     """Tokens a second of ours over the plain loop's, fp32 eager; both see the same steps and threads."""
     benchmark = load_rulebook().benchmarks["lm-pretrain"]
-    settings = {**settings_of(benchmark.tiers["nano"]), **gate_settings(benchmark.gates)}
+    settings = {**settings_of(benchmark.tiers["nano"]), **gate_settings(benchmark.gates, benchmark.tiers["nano"])}
     device = open_device("torch-cpu")
     task = make_train_task(benchmark.task, settings, device)
     task.load_data()

@@ -13,14 +13,18 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from oildrop.rules.canonical import sha256_of
+from oildrop.rules.data_manifest import DataFile, HubColumn, Manifest
 from oildrop.rules.errors import RulebookError
+from oildrop.rules.loading_references import REFERENCE_SCHEMA, references_in
 from oildrop.rules.records import Record, Scalar
-from oildrop.rules.rulebook import SHARED_FILES, Benchmark, DevicePeaks, Division, Reference, Rule, Rulebook, Tier
+from oildrop.rules.rulebook import SHARED_FILES, Benchmark, DevicePeaks, Division, Rule, Rulebook, Tier
 
 R = TypeVar("R", bound=Record)
 
 VERSION = "v1"
 TABLES = ("devices.toml",)
+SUBFOLDERS = ("reference", "data")
+MANIFEST_SCHEMA = "oildrop.data/1"
 
 
 @functools.cache
@@ -28,16 +32,15 @@ def load_rulebook() -> Rulebook:
     """The rulebook that this release ships. Raises RulebookError when a file is broken."""
     folder = resources.files("oildrop.rules.v1")
     files = {entry.name: entry.read_bytes() for entry in folder.iterdir() if entry.name.endswith(".toml")}
-    references = folder.joinpath("reference")
-    if references.is_dir():
-        found = [entry for entry in references.iterdir() if entry.name.endswith(".toml")]
-        files |= {f"reference/{entry.name}": entry.read_bytes() for entry in found}
+    for name in SUBFOLDERS:
+        entries = folder.joinpath(name).iterdir() if folder.joinpath(name).is_dir() else ()
+        files |= {f"{name}/{entry.name}": entry.read_bytes() for entry in entries if entry.name.endswith(".toml")}
     return parse_rulebook(files)
 
 
 def read_rulebook(directory: Path) -> Rulebook:
-    """The rulebook in `directory` (files and `reference/`). Raises RulebookError."""
-    paths = [*directory.glob("*.toml"), *directory.glob("reference/*.toml")]
+    """The rulebook in `directory` (files, `reference/` and `data/`). Raises RulebookError."""
+    paths = [path for pattern in ("", *SUBFOLDERS) for path in (directory / pattern).glob("*.toml")]
     return parse_rulebook({path.relative_to(directory).as_posix(): path.read_bytes() for path in paths})
 
 
@@ -52,18 +55,24 @@ def parse_rulebook(files: dict[str, bytes]) -> Rulebook:
             raise RulebookError(f"{name}: missing from the rulebook")
     parsed = {name: _parse_toml(name, data) for name, data in files.items()}
     benchmarks = {}
-    references = []
+    reference_files = []
     for name in sorted(parsed):
         schema = parsed[name].get("schema")
         if schema == "oildrop.benchmark/1":
             benchmark = _benchmark(name, parsed[name], files)
             benchmarks[benchmark.name] = benchmark
-        elif schema == "oildrop.reference/1":
-            references.append(_record(Reference, name, _without(parsed[name], "schema"), files[name]))
+        elif schema == REFERENCE_SCHEMA:
+            reference_files.append(name)
+        elif schema == MANIFEST_SCHEMA:
+            parse_manifest(name, files[name])
         elif name not in SHARED_FILES:
             raise RulebookError(
-                f"{name}: line 1: schema {schema!r} is unknown; use oildrop.benchmark/1 or oildrop.reference/1"
+                f"{name}: line 1: schema {schema!r} is unknown; use oildrop.benchmark/1, {REFERENCE_SCHEMA} "
+                f"or {MANIFEST_SCHEMA}"
             )
+    references = [
+        reference for name in reference_files for reference in references_in(name, parsed[name], files[name], benchmarks)
+    ]
     return Rulebook(
         version=VERSION,
         benchmarks=benchmarks,
@@ -74,6 +83,33 @@ def parse_rulebook(files: dict[str, bytes]) -> Rulebook:
         tables_sha256=sha256_of({name: _sha256(files[name]) for name in TABLES})[:16],
         files=dict(files),
     )
+
+
+def parse_manifest(name: str, raw: bytes) -> Manifest:
+    """The data manifest in the bytes `raw` of file `name`.
+
+    Raises:
+        RulebookError: It is no TOML or breaks the form; names file, line and reason.
+    """
+    table = _parse_toml(name, raw)
+    if table.get("schema") != MANIFEST_SCHEMA:
+        raise RulebookError(f"{name}: line 1: schema {table.get('schema')!r} is not {MANIFEST_SCHEMA}")
+    entries = table.get("files", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise RulebookError(f"{name}: line {_line_of(raw, 'files')}: files is no list of tables; write [[files]]")
+    files: list[Record] = []
+    for index, entry in enumerate(entries):
+        kind: type[Record] = HubColumn if entry.get("kind") == "hf" else DataFile
+        files.append(_record(kind, name, entry, _from_section(raw, "files", index), within=f"files.{index}"))
+    return _record(Manifest, name, {**_without(table, "schema"), "files": files}, raw)
+
+
+def _from_section(raw: bytes, section: str, index: int) -> bytes:
+    """`raw` with every line before the `index`-th `[[section]]` emptied: what follows keeps its line number."""
+    lines = raw.split(b"\n")
+    starts = [k for k, line in enumerate(lines) if line.strip() == f"[[{section}]]".encode()]
+    start = starts[index] if index < len(starts) else 0
+    return b"\n".join([b""] * start + lines[start:])
 
 
 def _parse_toml(name: str, data: bytes) -> dict[str, Any]:
@@ -95,7 +131,7 @@ def _benchmark(name: str, table: dict[str, Any], files: dict[str, bytes]) -> Ben
     tiers = {}
     for tier_name, tier_table in table.get("tiers", {}).items():
         own = _flatten(tier_table.get("settings", {}))
-        values = {**tier_table, "settings": {**shared, **own}}
+        values = {**tier_table, "settings": {**shared, **own}, "gates": _flatten(tier_table.get("gates", {}))}
         tiers[tier_name] = _record(Tier, name, values, raw, within=f"tiers.{tier_name}")
     for needed in table.get("files", []):
         if needed not in files:

@@ -71,7 +71,7 @@ class AdamW:
 
     The formula, in every framework and in the float64 reference, for step t = 1, 2, … of a tensor w with gradient g:
     m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2;
-    w -= rate * (m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + epsilon) + decay * w), decay only where w has two axes or more.
+    w -= rate * (m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + epsilon) + decay * w); decay is 0 where w has one axis.
 
     Source: Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019, algorithm 2.
     """

@@ -1,17 +1,30 @@
-"""Which class implements which task in which framework; nothing is imported until asked for."""
+"""Which frameworks each task is written in, and how a task is put together; nothing is imported until asked for."""
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import cast
+from typing import TYPE_CHECKING, Any
 
 from oildrop.rules.errors import Unsupported
+from oildrop.rules.rulebook import GATE_SETTINGS
 from oildrop.workloads.protocols import Device, Settings, TrainTask
 
-TRAIN_TASKS: dict[tuple[str, str], str] = {
-    ("lm_pretrain", "torch"): "oildrop.workloads.lm_pretrain.task_torch:LmPretrainTorch",
-    ("image_classify", "torch"): "oildrop.workloads.image_classify.task_torch:ImageClassifyTorch",
+if TYPE_CHECKING:
+    from oildrop.workloads.engine import Engine
+    from oildrop.workloads.training import Lesson
+
+LESSONS = {
+    "lm_pretrain": "oildrop.workloads.lm_pretrain.lesson:LmPretrain",
+    "image_classify": "oildrop.workloads.image_classify.lesson:ImageClassify",
 }
+"""What each task is, free of any framework."""
+
+ENGINES = {
+    "torch": "oildrop.workloads.engine_torch:TorchEngine",
+    "jax": "oildrop.workloads.engine_jax:JaxEngine",
+    "mlx": "oildrop.workloads.engine_mlx:MlxEngine",
+}
+"""What drives a model in each framework; `workloads.<task>.model_<framework>:make_model` makes it."""
 
 
 def framework_of(backend: str) -> str:
@@ -21,13 +34,33 @@ def framework_of(backend: str) -> str:
 
 def frameworks_of(task: str) -> tuple[str, ...]:
     """The frameworks that `task` is written in."""
-    return tuple(framework for name, framework in TRAIN_TASKS if name == task)
+    return tuple(ENGINES) if task in LESSONS else ()
 
 
 def make_train_task(task: str, settings: Settings, device: Device) -> TrainTask:
-    """The task's object for the device's framework. Raises Unsupported where none was written."""
+    """The task in the device's framework. Raises Unsupported where none was written."""
+    from oildrop.workloads.training import Reduced, Training
+
     framework = framework_of(device.backend)
-    if (task, framework) not in TRAIN_TASKS:
-        raise Unsupported(f"{task} has no {framework} implementation; it has {', '.join(frameworks_of(task))}")
-    module, name = TRAIN_TASKS[task, framework].split(":")
-    return cast(TrainTask, getattr(import_module(module), name)(settings, device))
+    if framework not in frameworks_of(task):
+        written = ", ".join(frameworks_of(task)) or "none"
+        raise Unsupported(f"{task} has no {framework} implementation; it has {written}")
+    lesson, engine = _parts(task, settings, device)
+    changes = {key.removeprefix(GATE_SETTINGS): settings[key] for key in settings if key.startswith(GATE_SETTINGS)}
+    reduced = None
+    if changes:
+        few, small = _parts(task, {**settings, **changes}, device)
+        reduced = Reduced(lesson=few, engine=small)
+    return Training(settings, lesson, engine, reduced)
+
+
+def _parts(task: str, settings: Settings, device: Device) -> tuple[Lesson, Engine]:
+    framework = framework_of(device.backend)
+    model = _load(f"oildrop.workloads.{task}.model_{framework}:make_model")(settings)
+    return _load(LESSONS[task])(settings), _load(ENGINES[framework])(model, settings, device)
+
+
+def _load(address: str) -> Any:
+    """The object `name` of `module:name`."""
+    module, name = address.split(":")
+    return getattr(import_module(module), name)

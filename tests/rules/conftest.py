@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import Any
 
@@ -36,19 +36,23 @@ name = "adamw"
 learning_rate = 0.1
 [settings.execution]
 dtype = "fp32"
+[settings.data]
+documents_per_batch = 5
 [closed]
 free = ["execution.dtype"]
 [allowed]
 "model.width" = {min = 1, max = 64}
 "execution.dtype" = ["fp32", "bf16"]
+"data.documents_per_batch" = [1, 2, 5, 10]
 [flops]
 formula = "decoder_train/1"
 [gates]
 seed = 1
 documents = 2
+steps = 2
 weights_std = 0.06
-[gates.limits]
-fp32 = 1e-5
+[gates.limits.fp32]
+loss_train = 1e-5
 [tiers.nano]
 minimum_runs = 5
 target = 0.5
@@ -77,18 +81,31 @@ source = "made up for tests"
 date = "2026-11-22"
 """
 
-REFERENCE = b"""
-schema = "oildrop.reference/1"
-benchmark = "toy"
+def reference_point(batch: int, samples: Sequence[float]) -> str:
+    """A point of the toy's reference file; run k has seed k."""
+    runs = "".join(
+        f'  {{seed_index = {k}, seed = {k}, framework = "torch 2", backend = "torch-cpu", dtype = "fp32", '
+        f"samples_to_target = {value}}},\n"
+        for k, value in enumerate(samples)
+    )
+    return f"""
+[[points]]
 tier = "nano"
-framework = "torch"
-dtype = "fp32"
+batch = {batch}
 measured = "2026-11-22"
-seeds = [0, 1, 2, 3]
-samples_to_target = [33.0, 35.0, 37.0, 35.0]
-coefficient_of_variation = 0.05
+oildrop_version = "0"
+git_revision = "abc"
+system = "made up for tests"
 how = "made up for tests"
+runs = [
+{runs}]
 """
+
+
+REFERENCE = "".join(
+    ['schema = "oildrop.reference/2"\nbenchmark = "toy"\n',
+     reference_point(5, (33.0, 35.0, 37.0, 35.0) * 5), reference_point(10, (36.0, 38.5, 41.0, 38.5) * 5)]
+).encode()  # fmt: skip
 
 SECOND = 1_000_000_000
 

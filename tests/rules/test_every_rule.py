@@ -134,6 +134,11 @@ def far_too_fast(run: Any) -> None:
         run.evaluations[samples] = run.table(samples, shift[samples])
 
 
+def batch_without_reference(run: Any) -> None:
+    settings = {**run.spec.settings, "data.documents_per_batch": 2}
+    run.spec = run.spec.model_copy(update={"settings": settings, "division": "open"})
+
+
 def wall_clock_set(run: Any) -> None:
     run.add(keys.CLOCK, 2.0, "set_back", proc="supervisor", by_s=3600.0)
 
@@ -152,7 +157,8 @@ def late_outcome_only(run: Any) -> None:
             "system_id": run.system.system_id(),
             "settings": {
                 **run.spec.settings,
-                "model.layers": 10**6, "model.width": 10**5, "model.heads": 1, "model.hidden": 10**5,
+                "model.layers": 10**6, "model.width": 10**5, "model.heads": 1, "model.key_value_heads": 1,
+                "model.hidden": 10**5,
                 "data.words": 1, "data.names": 1, "data.brackets": 1, "data.document_tokens": 64,
             },
         }
@@ -190,6 +196,7 @@ BREAKERS: dict[str, Callable[[Any], None]] = {
     "R028": far_too_fast,
     "R029": wall_clock_set,
     "R030": chosen_seed,
+    "R031": batch_without_reference,
 }
 
 

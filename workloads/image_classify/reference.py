@@ -20,10 +20,13 @@ from numpy.typing import NDArray
 
 from oildrop.workloads.image_classify.data import CLASS_COUNT
 from oildrop.workloads.integers import bell_weights
+from oildrop.workloads.protocols import Settings
 
 STRIDES = (1, 2, 1, 2)
 WIDTH_FACTORS = (1, 2, 2, 4)
 KERNEL = 3
+
+Array = NDArray[np.float64]
 
 HostWeights = Mapping[str, NDArray[Any]]
 
@@ -53,6 +56,15 @@ class ModelConfig:
         return shapes
 
 
+def config_of(settings: Settings) -> ModelConfig:
+    """The sizes that the `model.*` settings describe."""
+    return ModelConfig(
+        width=int(settings["model.width"]),
+        norm_groups=int(settings["model.norm_groups"]),
+        norm_epsilon=float(settings["model.norm_epsilon"]),
+    )
+
+
 def initial_weights(config: ModelConfig, seed: int) -> dict[str, NDArray[np.float32]]:
     """Weights at the start of a run: variance 2 / fan-in in convolutions, 1 / fan-in in the head; gains 1, biases 0.
 
@@ -77,46 +89,88 @@ def gate_weights(config: ModelConfig, seed: int, std: float) -> dict[str, NDArra
     return weights
 
 
-def image_losses(
-    config: ModelConfig, weights: HostWeights, images_BHW: NDArray[Any], labels_B: NDArray[Any]
-) -> NDArray[np.float64]:
+def image_losses(config: ModelConfig, weights: HostWeights, images_BHW: NDArray[Any], labels_B: NDArray[Any]) -> Array:
     """float64 [B], nats: cross-entropy of each image; `images_BHW` as `augment.as_input` gives them."""
-    logits_BK = logits(config, weights, images_BHW)
-    top_B1 = logits_BK.max(axis=1, keepdims=True)
-    log_sum_B = np.log(np.exp(logits_BK - top_B1).sum(axis=1)) + top_B1[:, 0]
-    losses: NDArray[np.float64] = log_sum_B - logits_BK[np.arange(len(labels_B)), labels_B]
-    return losses
+    log_q_BK = log_softmax(logits(config, weights, images_BHW))
+    return -log_q_BK[np.arange(len(labels_B)), labels_B]
 
 
-def logits(config: ModelConfig, weights: HostWeights, images_BHW: NDArray[Any]) -> NDArray[np.float64]:
+def logits(config: ModelConfig, weights: HostWeights, images_BHW: NDArray[Any]) -> Array:
     """float64 [B, K]: the forward pass, all in float64."""
-    w = {name: value.astype(np.float64) for name, value in weights.items()}
-    x_BCHW = images_BHW.astype(np.float64)[:, None]
-    for layer, stride in enumerate(STRIDES):
-        name = f"layers.{layer}"
-        x_BCHW = _convolve(x_BCHW, w[f"{name}.conv.weight"], stride)
-        x_BCHW = _group_norm(x_BCHW, w[f"{name}.norm.weight"], w[f"{name}.norm.bias"], config)
-        x_BCHW = x_BCHW / (1.0 + np.exp(-x_BCHW))
-    pooled_BC = x_BCHW.mean(axis=(2, 3))
-    result: NDArray[np.float64] = pooled_BC @ w["head.weight"].T + w["head.bias"]
+    w = in_float64(weights)
+    return classify(layer_inputs(w, images_BHW, config)[-1], w)
+
+
+def in_float64(weights: HostWeights) -> dict[str, Array]:
+    """The same values by the same names."""
+    return {name: value.astype(np.float64) for name, value in weights.items()}
+
+
+def layer_inputs(w: Mapping[str, Array], images_BHW: NDArray[Any], config: ModelConfig) -> list[Array]:
+    """[B, C, H, W] before each layer, and after the last."""
+    inputs = [images_BHW.astype(np.float64)[:, None]]
+    for index, stride in enumerate(STRIDES):
+        _, normed_BCHW = convolved_and_normed(inputs[-1], layer_of(w, index), stride, config)
+        inputs.append(normed_BCHW * sigmoid(normed_BCHW))
+    return inputs
+
+
+def layer_of(w: Mapping[str, Array], index: int) -> dict[str, Array]:
+    """Layer `index`'s weights by their names within a layer."""
+    return {name: w[f"layers.{index}.{name}"] for name in ("conv.weight", "norm.weight", "norm.bias")}
+
+
+def convolved_and_normed(
+    x_BCHW: Array, layer: Mapping[str, Array], stride: int, config: ModelConfig
+) -> tuple[Array, Array]:
+    """What a layer's convolution and then its group normalisation give, each [B, O, H, W]."""
+    convolved_BOHW = _convolve(x_BCHW, layer["conv.weight"], stride)
+    return convolved_BOHW, _group_norm(convolved_BOHW, layer, config)
+
+
+def classify(x_BCHW: Array, w: Mapping[str, Array]) -> Array:
+    """Mean over pixels and linear layer: scores of the classes, [B, K]."""
+    result: Array = x_BCHW.mean(axis=(2, 3)) @ w["head.weight"].T + w["head.bias"]
     return result
 
 
-def _convolve(x_BCHW: NDArray[np.float64], kernel_OCRS: NDArray[np.float64], stride: int) -> NDArray[np.float64]:
+def log_softmax(x_BK: Array) -> Array:
+    """ln of the softmax over the classes."""
+    x_BK = x_BK - x_BK.max(axis=1, keepdims=True)
+    return x_BK - np.log(np.exp(x_BK).sum(axis=1, keepdims=True))
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + e^-x)."""
+    return 1.0 / (1.0 + np.exp(-x))
+
+
+def _convolve(x_BCHW: Array, kernel_OCRS: Array, stride: int) -> Array:
     """Cross-correlation with one pixel of zeros around, every `stride`-th position."""
-    padded = np.pad(x_BCHW, ((0, 0), (0, 0), (1, 1), (1, 1)))
-    windows_BCHWRS = np.lib.stride_tricks.sliding_window_view(padded, (KERNEL, KERNEL), axis=(2, 3))
-    strided = windows_BCHWRS[:, :, ::stride, ::stride]
-    result: NDArray[np.float64] = np.einsum("bchwrs,ocrs->bohw", strided, kernel_OCRS, optimize=True)
+    result: Array = np.einsum("bhwcrs,ocrs->bohw", windows(x_BCHW, stride), kernel_OCRS, optimize=True)
     return result
 
 
-def _group_norm(
-    x_BCHW: NDArray[np.float64], gain_C: NDArray[np.float64], bias_C: NDArray[np.float64], config: ModelConfig
-) -> NDArray[np.float64]:
-    grouped_BGX = x_BCHW.reshape(len(x_BCHW), config.norm_groups, -1)
-    mean = grouped_BGX.mean(axis=2, keepdims=True)
-    variance = grouped_BGX.var(axis=2, keepdims=True)
-    normal = ((grouped_BGX - mean) / np.sqrt(variance + config.norm_epsilon)).reshape(x_BCHW.shape)
-    scaled: NDArray[np.float64] = normal * gain_C[:, None, None] + bias_C[:, None, None]
-    return scaled
+def windows(x_BCHW: Array, stride: int) -> Array:
+    """[B, H, W, C, R, S]: the pixels under the kernel at every `stride`-th position, zeros outside the image."""
+    padded = np.pad(x_BCHW, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    under_BCHWRS = np.lib.stride_tricks.sliding_window_view(padded, (KERNEL, KERNEL), axis=(2, 3))
+    return under_BCHWRS[:, :, ::stride, ::stride].transpose(0, 2, 3, 1, 4, 5)
+
+
+def _group_norm(x_BCHW: Array, layer: Mapping[str, Array], config: ModelConfig) -> Array:
+    """Each channel's gain and bias on the normalised groups."""
+    gain_C11, bias_C11 = (layer[name][:, None, None] for name in ("norm.weight", "norm.bias"))
+    return normalised(x_BCHW, config)[0] * gain_C11 + bias_C11
+
+
+def normalised(x_BCHW: Array, config: ModelConfig) -> tuple[Array, Array]:
+    """Every group less its mean, times the factor 1 / sqrt(variance + epsilon); and that factor, [B, G, 1]."""
+    x_BGX = grouped(x_BCHW, config)
+    factor_BG1 = 1.0 / np.sqrt(x_BGX.var(axis=2, keepdims=True) + config.norm_epsilon)
+    return ((x_BGX - x_BGX.mean(axis=2, keepdims=True)) * factor_BG1).reshape(x_BCHW.shape), factor_BG1
+
+
+def grouped(x_BCHW: Array, config: ModelConfig) -> Array:
+    """[B, G, X]: all pixels of all channels of a group in one row."""
+    return x_BCHW.reshape(len(x_BCHW), config.norm_groups, -1)

@@ -11,7 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from oildrop.workloads.lm_pretrain.reference import ModelShape, rotary_angles
+from oildrop.workloads.lm_pretrain.reference import ModelShape, rotary_angles, shape_of
+from oildrop.workloads.protocols import Settings
+
+
+def make_model(settings: Settings) -> Decoder:
+    """The decoder that `settings` describe, its weights unset."""
+    return Decoder(shape_of(settings))
 
 
 class Decoder(nn.Module):
@@ -28,6 +34,10 @@ class Decoder(nn.Module):
         self.register_buffer("cos_TD", angle_TD.cos().float(), persistent=False)
         self.register_buffer("sin_TD", angle_TD.sin().float(), persistent=False)
 
+    def tensors(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each tensor by canonical name, in canonical order."""
+        return self.shape.tensors()
+
     def forward(self, tokens_BT: Tensor) -> Tensor:
         """Scores of the next token after each, [B, T, V], of tokens [B, T]."""
         x_BTW = F.embedding(tokens_BT, self.embedding_VW)
@@ -36,7 +46,7 @@ class Decoder(nn.Module):
         return F.linear(rms_norm(x_BTW, self.norm_W, self.shape.norm_epsilon), self.head_VW)
 
     def losses(self, tokens_BS: Tensor) -> Tensor:
-        """-ln q of each next token in nats, fp32 [B, T], of whole documents [B, S]; S = T + 1."""
+        """-ln q of each next token in nats, fp32 [B, T], of whole documents int32 [B, S]; S = T + 1."""
         return token_losses(self(tokens_BS[:, :-1]), tokens_BS[:, 1:])
 
     def score(self, tokens_BS: Tensor) -> tuple[Tensor, Tensor]:
@@ -83,7 +93,8 @@ class Layer(nn.Module):
 def token_losses(logits_BTV: Tensor, target_BT: Tensor) -> Tensor:
     """Cross-entropy of each position in nats, [B, T], in fp32 at least: a sum of exponentials needs the digits."""
     logits_BTV = logits_BTV.to(torch.promote_types(logits_BTV.dtype, torch.float32))
-    return F.cross_entropy(logits_BTV.flatten(0, 1), target_BT.flatten(), reduction="none").view_as(target_BT)
+    flat = F.cross_entropy(logits_BTV.flatten(0, 1), target_BT.flatten().long(), reduction="none")
+    return flat.view_as(target_BT)
 
 
 def rms_norm(x: Tensor, scale_W: Tensor, epsilon: float) -> Tensor:

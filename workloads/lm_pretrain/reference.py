@@ -1,7 +1,8 @@
 """The float64 NumPy model: what the losses are, and the arbiter between implementations.
 
-Shape suffixes: B documents, T positions, V vocabulary, W model width, F feed-forward width,
-H query heads, K key-value heads, D head width (W = H * D). A weight `_OI` maps I inputs to O outputs.
+Shape suffixes: B documents, T positions, S = T + 1 tokens of a document with its start token, V vocabulary,
+W model width, F feed-forward width, H query heads, K key-value heads, G = H / K query heads of one of these,
+D head width (W = H * D). A weight `_OI` maps I inputs to O outputs.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from oildrop.workloads.lm_pretrain.grammar import grammar_of
 from oildrop.workloads.protocols import Settings
 
 Array = NDArray[np.float64]
+
+HostWeights = Mapping[str, NDArray[np.floating]]
+"""Tensors by canonical name, fp32 as a run has them or float64 as the reference's own steps leave them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,19 +127,43 @@ def initial_weights(shape: ModelShape, seed: int, std: InitialStd) -> dict[str, 
     }
 
 
-def token_losses(weights: Mapping[str, NDArray[np.float32]], tokens_BT: NDArray[np.int32], shape: ModelShape) -> Array:
-    """-ln q of each next token in nats, [B, T], of tokens [B, T + 1]; all arithmetic in float64."""
-    w = {name: tensor.astype(np.float64) for name, tensor in weights.items()}
-    x_BTW = w["embedding_VW"][tokens_BT[:, :-1]]
+def gate_weights(shape: ModelShape, seed: int, std: float) -> dict[str, NDArray[np.float32]]:
+    """Weights under which every part of the model changes the losses, by canonical name; RMSNorm's scales around 1."""
+    weights = {name: bell_weights(seed, f"gate/{name}", size, std) for name, size in shape.tensors().items()}
+    return {name: tensor + np.float32(tensor.ndim == 1) for name, tensor in weights.items()}
+
+
+def token_losses(weights: HostWeights, tokens_BS: NDArray[np.int32], shape: ModelShape) -> Array:
+    """-ln q of each next token in nats, [B, T], of tokens [B, S]; all arithmetic in float64."""
+    w = in_float64(weights)
+    logits_BTV = logits(residual_stream(w, tokens_BS[:, :-1], shape)[-1], w, shape)
+    return -np.take_along_axis(log_softmax(logits_BTV), tokens_BS[:, 1:, None].astype(np.int64), axis=-1)[..., 0]
+
+
+def in_float64(weights: HostWeights) -> dict[str, Array]:
+    """The same values by the same names."""
+    return {name: tensor.astype(np.float64) for name, tensor in weights.items()}
+
+
+def residual_stream(w: Mapping[str, Array], tokens_BT: NDArray[np.int32], shape: ModelShape) -> list[Array]:
+    """[B, T, W] before and after each half of a layer: element 2 i enters layer i, element 2 i + 1 its second half."""
+    stream = [w["embedding_VW"][tokens_BT]]
     for i in range(shape.layers):
-        layer = {name: w[f"layers.{i}.{name}"] for name in _LAYER}
-        x_BTW = x_BTW + attention(rms_norm(x_BTW, layer["attention_norm_W"], shape), layer, shape)
-        x_BTW = x_BTW + feed_forward(rms_norm(x_BTW, layer["feed_norm_W"], shape), layer)
-    logits_BTV = rms_norm(x_BTW, w["norm_W"], shape) @ w["head_VW"].T
-    return -np.take_along_axis(log_softmax(logits_BTV), tokens_BT[:, 1:, None].astype(np.int64), axis=-1)[..., 0]
+        layer = layer_of(w, i)
+        stream.append(stream[-1] + attention(rms_norm(stream[-1], layer["attention_norm_W"], shape), layer, shape))
+        stream.append(stream[-1] + feed_forward(rms_norm(stream[-1], layer["feed_norm_W"], shape), layer))
+    return stream
 
 
-_LAYER = ("attention_norm_W", "query_key_value_OI", "attention_out_OI", "feed_norm_W", "gate_up_OI", "down_OI")
+def layer_of(w: Mapping[str, Array], index: int) -> dict[str, Array]:
+    """Layer `index`'s weights by their names within a layer."""
+    prefix = f"layers.{index}."
+    return {name.removeprefix(prefix): tensor for name, tensor in w.items() if name.startswith(prefix)}
+
+
+def logits(x_BTW: Array, w: Mapping[str, Array], shape: ModelShape) -> Array:
+    """Scores of the next token, [B, T, V], of the residual stream after the last layer."""
+    return rms_norm(x_BTW, w["norm_W"], shape) @ w["head_VW"].T
 
 
 def attention(x_BTW: Array, layer: Mapping[str, Array], shape: ModelShape) -> Array:
@@ -143,21 +171,58 @@ def attention(x_BTW: Array, layer: Mapping[str, Array], shape: ModelShape) -> Ar
 
     Source: Vaswani et al., "Attention is all you need", 2017, equation 1.
     """
-    B, T, W = x_BTW.shape
+    q_BKGTD, k_BK1TD, v_BK1TD = queries_keys_values(x_BTW, layer, shape)
+    return merge_heads(attention_shares(q_BKGTD, k_BK1TD) @ v_BK1TD) @ layer["attention_out_OI"].T
+
+
+def queries_keys_values(x_BTW: Array, layer: Mapping[str, Array], shape: ModelShape) -> tuple[Array, Array, Array]:
+    """Queries [B, K, G, T, D] and the keys and values [B, K, 1, T, D] that G of them share, positions turned in."""
     H, K = shape.heads, shape.key_value_heads
-    qkv = (x_BTW @ layer["query_key_value_OI"].T).reshape(B, T, H + 2 * K, -1).transpose(0, 2, 1, 3)
-    q_BHTD, k_BKTD, v_BKTD = rotate(qkv[:, :H], shape), rotate(qkv[:, H : H + K], shape), qkv[:, H + K :]
-    k_BHTD, v_BHTD = (np.repeat(x_BKTD, H // K, axis=1) for x_BKTD in (k_BKTD, v_BKTD))
-    scores_BHTT = q_BHTD @ k_BHTD.swapaxes(-1, -2) / np.sqrt(shape.head_width)
-    scores_BHTT = np.where(np.tril(np.ones((T, T), dtype=bool)), scores_BHTT, -np.inf)
-    mixed_BHTD = np.exp(log_softmax(scores_BHTT)) @ v_BHTD
-    return mixed_BHTD.transpose(0, 2, 1, 3).reshape(B, T, W) @ layer["attention_out_OI"].T
+    qkv = split_heads(x_BTW @ layer["query_key_value_OI"].T, H + 2 * K)
+    qk = rotate(qkv[:, : H + K], shape)
+    return group_heads(qk[:, :H], K), group_heads(qk[:, H:], K), group_heads(qkv[:, H + K :], K)
+
+
+def split_heads(x: Array, heads: int) -> Array:
+    """[B, T, heads * D] to [B, heads, T, D]."""
+    B, T, _ = x.shape
+    return x.reshape(B, T, heads, -1).transpose(0, 2, 1, 3)
+
+
+def group_heads(x_BHTD: Array, groups: int) -> Array:
+    """[B, H, T, D] to [B, groups, H / groups, T, D]."""
+    B, _, T, D = x_BHTD.shape
+    return x_BHTD.reshape(B, groups, -1, T, D)
+
+
+def merge_heads(x_BKGTD: Array) -> Array:
+    """[B, K, G, T, D] to [B, T, K * G * D]."""
+    B, _, _, T, _ = x_BKGTD.shape
+    return x_BKGTD.transpose(0, 3, 1, 2, 4).reshape(B, T, -1)
+
+
+def attention_shares(q_BKGTD: Array, k_BK1TD: Array) -> Array:
+    """What each position takes of itself and of each before it, [B, K, G, T, T]; rows sum to 1."""
+    T, D = q_BKGTD.shape[-2:]
+    scores_BKGTT = q_BKGTD @ k_BK1TD.swapaxes(-1, -2) / np.sqrt(D)
+    return np.exp(log_softmax(np.where(np.tril(np.ones((T, T), dtype=bool)), scores_BKGTT, -np.inf)))
 
 
 def feed_forward(x_BTW: Array, layer: Mapping[str, Array]) -> Array:
     """SwiGLU: down(silu(gate) * up). Source: Shazeer, "GLU variants improve transformer", 2020, equation 6."""
-    gate, up = np.split(x_BTW @ layer["gate_up_OI"].T, 2, axis=-1)
-    return (gate / (1 + np.exp(-gate)) * up) @ layer["down_OI"].T
+    gate_BTF, up_BTF = gate_and_up(x_BTW, layer)
+    return (gate_BTF * sigmoid(gate_BTF) * up_BTF) @ layer["down_OI"].T
+
+
+def gate_and_up(x_BTW: Array, layer: Mapping[str, Array]) -> tuple[Array, Array]:
+    """The two halves of the feed-forward network's hidden layer, each [B, T, F]."""
+    gate_BTF, up_BTF = np.split(x_BTW @ layer["gate_up_OI"].T, 2, axis=-1)
+    return gate_BTF, up_BTF
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + e^-x)."""
+    return 1 / (1 + np.exp(-x))
 
 
 def rms_norm(x: Array, scale_W: Array, shape: ModelShape) -> Array:
@@ -165,7 +230,12 @@ def rms_norm(x: Array, scale_W: Array, shape: ModelShape) -> Array:
 
     Source: Zhang and Sennrich, "Root mean square layer normalization", 2019, equation 4.
     """
-    return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + shape.norm_epsilon) * scale_W
+    return x * inverse_rms(x, shape) * scale_W
+
+
+def inverse_rms(x: Array, shape: ModelShape) -> Array:
+    """1 / sqrt(mean(x^2) + epsilon) over the last axis, which stays with length 1."""
+    return 1 / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + shape.norm_epsilon)
 
 
 def rotary_angles(shape: ModelShape) -> Array:
@@ -181,7 +251,11 @@ def rotary_angles(shape: ModelShape) -> Array:
 
 def rotate(x_BHTD: Array, shape: ModelShape) -> Array:
     """Turn the pair (i, i + D/2) of each head by the position's angle i."""
-    angle_TD = rotary_angles(shape)[: x_BHTD.shape[2]]
+    return turn(x_BHTD, rotary_angles(shape)[: x_BHTD.shape[2]])
+
+
+def turn(x_BHTD: Array, angle_TD: Array) -> Array:
+    """Turn the pair (i, i + D/2) by `angle_TD[:, i]`, radians, [T, D/2]."""
     left, right = np.split(x_BHTD, 2, axis=-1)
     cos, sin = np.cos(angle_TD), np.sin(angle_TD)
     return np.concatenate((left * cos - right * sin, left * sin + right * cos), axis=-1)

@@ -41,11 +41,11 @@ def test_reference_equals_torch_in_float64(digits: Digits) -> None:
 
     weights = reference.gate_weights(CONFIG, 3, 0.2)
     expected = reference.image_losses(CONFIG, weights, as_input(digits.images[:33]), digits.labels[:33])
-    doubles = {name: torch.from_numpy(value).double() for name, value in weights.items()}
+    model = model_torch.Network(CONFIG).double()
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
     images = torch.from_numpy(as_input(digits.images[:33])).double()
-    labels = torch.from_numpy(digits.labels[:33].astype(np.int64))
-    losses, right = model_torch.image_losses(CONFIG, doubles, images, labels, torch.float64)
-    assert losses.numpy() == pytest.approx(expected, rel=1e-12)
+    losses, right = model.score(images, torch.from_numpy(digits.labels[:33]))
+    assert losses.detach().numpy() == pytest.approx(expected, rel=1e-12)
     logits = reference.logits(CONFIG, weights, as_input(digits.images[:33]))
     assert np.array_equal(right.numpy(), logits.argmax(axis=1) == digits.labels[:33])
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from oildrop.workloads.lm_pretrain.gates import gate_weights
 from oildrop.workloads.lm_pretrain.reference import (
     InitialStd,
     ModelShape,
+    gate_weights,
     initial_weights,
     log_softmax,
     rotary_angles,
@@ -40,7 +40,7 @@ def test_a_document_is_scored_the_same_beside_others_and_alone(shape: ModelShape
 
 
 def test_the_model_of_one_layer_by_loops(shape: ModelShape) -> None:
-    """The equations once more, one position and one head at a time."""
+    """The equations once more, one position and one head at a time; both query heads share the key-value head."""
     one = ModelShape(
         vocabulary=7,
         positions=5,
@@ -68,10 +68,10 @@ def test_the_model_of_one_layer_by_loops(shape: ModelShape) -> None:
     for t in range(5):
         mixed = []
         for head in range(2):
-            q, *_ = (turn(qkv[t][head * 4 : head * 4 + 4], t),)
-            keys = [turn(qkv[s][8 + head * 4 : 12 + head * 4], s) for s in range(t + 1)]
+            q = turn(qkv[t][head * 4 : head * 4 + 4], t)
+            keys = [turn(qkv[s][8:12], s) for s in range(t + 1)]
             share = np.exp([q @ k / 2 for k in keys])
-            mixed.append(sum(p * qkv[s][16 + head * 4 : 20 + head * 4] for s, p in enumerate(share / share.sum())))
+            mixed.append(sum(p * qkv[s][12:16] for s, p in enumerate(share / share.sum())))
         v = x[t] + w["layers.0.attention_out_OI"] @ np.concatenate(mixed)
         both = w["layers.0.gate_up_OI"] @ norm(v, w["layers.0.feed_norm_W"])
         after.append(v + w["layers.0.down_OI"] @ (both[:6] / (1 + np.exp(-both[:6])) * both[6:]))
