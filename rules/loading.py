@@ -197,7 +197,8 @@ def _record(kind: type[R], name: str, values: dict[str, Any], raw: bytes, *, wit
         first = error.errors()[0]
         path = [str(part) for part in first["loc"]]
         where = ".".join([within, *path] if within else path) or kind.__name__
-        line = _line_of(raw, path[-1] if path else within)
+        named = [part for part in path if not part.isdigit()]
+        line = _line_of(raw, named[-1] if named else within)
         raise RulebookError(f"{name}: line {line}: {where}: {first['msg']}") from error
 
 
