@@ -1,10 +1,10 @@
 """Training images as the model sees them: shifted, smudged and partly erased, by integers alone.
 
 Sample s of a run is image `permutation(seed, epoch, N)[position]` with epoch = s // N and position = s % N,
-changed as one block of four Philox words at (seed, epoch, position) says. Any sample can be made
+changed as its own Philox words at (seed, epoch, position) say. Any sample can be made
 without those before it, so that ranks and workers make their own, and all frameworks see the same bits.
 
-Shape suffixes: N images, H rows, W columns.
+Shape suffixes: N images, H rows, W columns, P = H W pixels, R words an image.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from oildrop.workloads.image_classify.data import INK_LEVELS, SIDE_PX, Digits
+from oildrop.workloads.image_classify.data import INK_LEVELS, Digits
 from oildrop.workloads.integers import WORDS_PER_BLOCK, permutation, raw_words
 
 LANE_BITS = 16
+WORD_BITS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,42 +27,48 @@ class Augmentation:
 
     Attributes:
         shift_px: Largest shift along each axis, pixels; paper comes in at the edge.
-        noise: 1 adds -1, 0 or +1 ink level (odds 1:2:1) to each pixel, 0 none.
+        noise: This many ink levels are taken, left or added (odds 1:2:1) at each pixel; 0 changes none.
         erase_px: Side of the square that is set to paper somewhere in the image; 0 erases nothing.
+        levels: The darkest ink.
     """
 
     shift_px: int
     noise: int
     erase_px: int
+    levels: int = INK_LEVELS
 
-    def apply(self, images_NHW: NDArray[np.int32], words_N4: NDArray[np.uint64]) -> NDArray[np.int32]:
-        """int32 [N, 8, 8], ink 0 to 16: each image changed as its four words say.
+    def apply(self, images_NHW: NDArray[np.int32], words_NR: NDArray[np.uint64]) -> NDArray[np.int32]:
+        """int32 [N, H, W], ink 0 to `levels`: each image changed as its `words_of(H)` words say.
 
         Word 0 holds four 16-bit lanes: shift down, shift right, top and left of the erased square.
-        Bit p of word 1 adds one level to pixel p (row-major), bit p of word 2 takes one away; word 3 is unused.
+        The next words hold a bit a pixel (row-major, lowest bit first) that adds `noise`, as many more a bit that
+        takes it away; what is left of the last block is unused.
         """
-        images_NHW = self._shift(images_NHW, words_N4[:, 0])
+        mask_words = _mask_words(images_NHW.shape[1])
+        images_NHW = self._shift(images_NHW, words_NR[:, 0])
         if self.noise:
-            images_NHW = np.clip(images_NHW + _bits(words_N4[:, 1]) - _bits(words_N4[:, 2]), 0, INK_LEVELS)
+            more = _bits(words_NR[:, 1 : 1 + mask_words], images_NHW.shape)
+            less = _bits(words_NR[:, 1 + mask_words : 1 + 2 * mask_words], images_NHW.shape)
+            images_NHW = np.clip(images_NHW + self.noise * (more - less), 0, self.levels, dtype=np.int32)
         if self.erase_px:
-            images_NHW = np.where(self._erased(words_N4[:, 0]), np.int32(0), images_NHW)
+            images_NHW = np.where(self._erased(words_NR[:, 0], images_NHW.shape[1]), np.int32(0), images_NHW)
         return images_NHW
 
     def _shift(self, images_NHW: NDArray[np.int32], word_N: NDArray[np.uint64]) -> NDArray[np.int32]:
         far = self.shift_px
         padded = np.pad(images_NHW, ((0, 0), (far, far), (far, far)))
         # A draw of 0 .. 2 far is where the window starts in the padded image: 2 far less the shift.
-        window = np.arange(SIDE_PX)
+        window = np.arange(images_NHW.shape[1])
         rows = 2 * far - _below(word_N, lane=0, limit=2 * far + 1)[:, None] + window
         columns = 2 * far - _below(word_N, lane=1, limit=2 * far + 1)[:, None] + window
         image = np.arange(len(padded))[:, None, None]
         moved: NDArray[np.int32] = padded[image, rows[:, :, None], columns[:, None, :]]
         return moved
 
-    def _erased(self, word_N: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        places = SIDE_PX - self.erase_px + 1
-        row = np.arange(SIDE_PX) - _below(word_N, lane=2, limit=places)[:, None]
-        column = np.arange(SIDE_PX) - _below(word_N, lane=3, limit=places)[:, None]
+    def _erased(self, word_N: NDArray[np.uint64], side_px: int) -> NDArray[np.bool_]:
+        places = side_px - self.erase_px + 1
+        row = np.arange(side_px) - _below(word_N, lane=2, limit=places)[:, None]
+        column = np.arange(side_px) - _below(word_N, lane=3, limit=places)[:, None]
         in_rows, in_columns = (row >= 0) & (row < self.erase_px), (column >= 0) & (column < self.erase_px)
         return in_rows[:, :, None] & in_columns[:, None, :]
 
@@ -72,10 +79,20 @@ def _below(word_N: NDArray[np.uint64], *, lane: int, limit: int) -> NDArray[np.i
     return (value.astype(np.int64) * limit) >> LANE_BITS
 
 
-def _bits(word_N: NDArray[np.uint64]) -> NDArray[np.int32]:
-    """int32 [N, 8, 8] of 0 and 1: bit p of a word belongs to pixel p in row-major order."""
-    bits = (word_N[:, None] >> np.arange(SIDE_PX * SIDE_PX, dtype=np.uint64)) & np.uint64(1)
-    return bits.astype(np.int32).reshape(-1, SIDE_PX, SIDE_PX)
+def words_of(side_px: int) -> int:
+    """Philox words that an image of side `side_px` owns: whole blocks for one word of lanes and two masks."""
+    return -(-(1 + 2 * _mask_words(side_px)) // WORDS_PER_BLOCK) * WORDS_PER_BLOCK
+
+
+def _mask_words(side_px: int) -> int:
+    return -(-side_px * side_px // WORD_BITS)
+
+
+def _bits(words_NR: NDArray[np.uint64], shape: tuple[int, ...]) -> NDArray[np.int32]:
+    """int32 of `shape` [N, H, W], 0 and 1: bit p of an image's words, lowest first, belongs to pixel p in row-major."""
+    octets = np.ascontiguousarray(words_NR, dtype="<u8").view(np.uint8)
+    bits_NP = np.unpackbits(octets, axis=1, count=shape[1] * shape[2], bitorder="little")
+    return bits_NP.astype(np.int32).reshape(shape)
 
 
 class TrainingStream:
@@ -104,12 +121,17 @@ class TrainingStream:
         if self._epoch_order[0] != epoch:
             self._epoch_order = (epoch, permutation(self._seed, epoch, len(self._train)))
         plain = self._train.take(self._epoch_order[1][position : position + count])
-        words = raw_words(self._seed, f"augment/{epoch}", first_block=position, count=WORDS_PER_BLOCK * count)
-        images = self._augmentation.apply(plain.images, words.reshape(count, WORDS_PER_BLOCK))
+        own = words_of(plain.images.shape[1])
+        first_block = position * own // WORDS_PER_BLOCK
+        words = raw_words(self._seed, f"augment/{epoch}", first_block=first_block, count=own * count)
+        images = self._augmentation.apply(plain.images, words.reshape(count, own))
         return Digits(images=images, labels=plain.labels)
 
 
-def as_input(images_NHW: NDArray[np.int32]) -> NDArray[np.float32]:
-    """fp32 [N, 8, 8] in -1 .. 1: (ink - 8) / 8, exact in fp32 and in bf16."""
-    half = INK_LEVELS // 2
+def as_input(images_NHW: NDArray[np.int32], levels: int = INK_LEVELS) -> NDArray[np.float32]:
+    """fp32 [N, H, W] in -1 .. 1: (ink - half) / half with half of `levels` rounded up, a power of two.
+
+    Exact in fp32, and in bf16 too, which holds eight binary digits: 16 levels become eighths, 255 become 128ths.
+    """
+    half = (levels + 1) // 2
     return (images_NHW - half).astype(np.float32) / np.float32(half)
