@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from importlib.metadata import version
 from typing import Any
 
 import mlx.core as mx
@@ -72,7 +73,7 @@ def make_mlx_device(backend: str) -> MlxCpu | MlxGpu:
     """
     if not hasattr(mx, "device_info"):
         raise Unsupported(
-            f"{backend}: MLX {mx.__version__} cannot describe its devices, 0.31 is the first that can; "
+            f"{backend}: MLX {version('mlx')} is too old to describe its devices, 0.31 and later do; "
             "pip install --upgrade mlx"
         )
     return MlxCpu() if backend == "mlx-cpu" else MlxGpu(backend)
@@ -83,7 +84,7 @@ def mlx_runtime() -> dict[str, Any]:
     described = mx.device_info(mx.default_device())
     return {
         "framework": "mlx",
-        "version": mx.__version__,
+        "version": version("mlx"),
         "device": str(mx.default_device()),
         **{key: described.get(key) for key in TELLING},
         "cpu_fuses_kernels": sys.platform == "darwin" or shutil.which("g++") is not None,
@@ -101,7 +102,9 @@ def _require_gpu(backend: str) -> None:
     kind = backend.removeprefix("mlx-")
     # MLX built for CUDA calls itself available on a machine without a GPU too.
     if not getattr(mx, kind).is_available() or mx.device_count(mx.gpu) == 0:
-        raise Unsupported(f"{backend}: this MLX ({mx.__version__}) finds no {kind} device; {NEEDS[kind]}, or use mlx-cpu")
+        raise Unsupported(
+            f"{backend}: this MLX ({version('mlx')}) finds no {kind} device; {NEEDS[kind]}, or use mlx-cpu"
+        )
 
 
 def _claim(backend: str, kind: mx.DeviceType) -> mx.Device:
@@ -109,5 +112,5 @@ def _claim(backend: str, kind: mx.DeviceType) -> mx.Device:
     asked = mx.Device(kind, 0)
     mx.set_default_device(asked)
     if mx.default_device() != asked:
-        raise Unsupported(f"{backend}: MLX {mx.__version__} runs on {mx.default_device()} where {asked} was asked for")
+        raise Unsupported(f"{backend}: MLX {version('mlx')} runs on {mx.default_device()} where {asked} was asked for")
     return asked

@@ -1,0 +1,172 @@
+"""Any model in MLX: AdamW, running average and compiled graphs around it (see `engine.Engine`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import mlx.core as mx
+import numpy as np
+from mlx import optimizers
+from numpy.typing import NDArray
+
+from oildrop.rules.errors import Unsupported
+from oildrop.workloads.engine import AdamW, Inputs, Weights, adamw_of
+from oildrop.workloads.products_mlx import PRODUCT_DTYPES
+from oildrop.workloads.protocols import Device, Settings
+
+Tensors = Mapping[str, mx.array]
+
+
+class Model(Protocol):
+    """What a model file makes: pure functions of weights and inputs."""
+
+    def tensors(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each tensor by canonical name, in canonical order."""
+
+    def losses(self, weights: Tensors, *inputs: mx.array, dtype: str) -> mx.array:
+        """Loss of each scored item, nats, fp32."""
+
+    def score(self, weights: Tensors, *inputs: mx.array, dtype: str) -> tuple[mx.array, mx.array]:
+        """The losses, and whether the likeliest answer was right."""
+
+
+class MlxEngine:
+    """The `Engine` of MLX on a CPU, Metal or CUDA device.
+
+    Every graph goes through `mx.compile`: `execution.compile = "eager"` means MLX's own compiler, which has no other
+    word. On a Linux CPU it fuses elementwise kernels where a C++ compiler is at hand and leaves them apart elsewhere.
+    """
+
+    def __init__(self, model: Model, settings: Settings, device: Device) -> None:
+        self._model = model
+        self._settings = settings
+        self._device = device
+        self._adamw = adamw_of(settings)
+
+    def build(self) -> None:
+        """Make state and graphs on the device. Raises Unsupported for a compiler or thread count that MLX lacks."""
+        _require_supported(self._settings)
+        mx.set_default_device(self._device.handle)
+        self._weights = {name: mx.zeros(shape) for name, shape in self._model.tensors().items()}
+        self._average = dict(self._weights)
+        self._parts = _parts(self._adamw, self._weights)
+        self._state = [self._weights, self._average, [optimizer.state for optimizer, _ in self._parts]]
+        self._steps = {dtype: self._compiled_step(dtype) for dtype in PRODUCT_DTYPES}
+        self._losses = {dtype: _compiled(self._model.losses, dtype) for dtype in PRODUCT_DTYPES}
+        self._score = {dtype: _compiled(self._model.score, dtype) for dtype in PRODUCT_DTYPES}
+        self._gradients = {dtype: mx.compile(mx.grad(_mean_loss(self._model, dtype))) for dtype in PRODUCT_DTYPES}
+
+    def set_weights(self, weights: Weights) -> None:
+        """Give both copies these values; the compiled step holds the containers, so they are changed in place."""
+        for name in self._weights:
+            self._weights[name] = self._average[name] = mx.array(weights[name])
+        for optimizer, names in self._parts:
+            optimizer.state["step"] = mx.zeros_like(optimizer.step)
+            for name in names:
+                optimizer.init_single(self._weights[name], optimizer.state[name])
+        mx.eval(self._state)
+
+    def weights(self) -> dict[str, NDArray[np.float32]]:
+        """The newest weights on the host."""
+        return _on_host(self._weights)
+
+    def average(self) -> dict[str, NDArray[np.float32]]:
+        """Their running average on the host."""
+        return _on_host(self._average)
+
+    def put(self, inputs: Inputs) -> tuple[mx.array, ...]:
+        """Arrays in memory that the device reads."""
+        return tuple(mx.array(array) for array in inputs)
+
+    def step(self, inputs: tuple[mx.array, ...], rate: float, dtype: str) -> mx.array:
+        """Forward, backward, AdamW and average in one graph, given to the device at once."""
+        for optimizer, _ in self._parts:
+            optimizer.learning_rate = rate
+        loss = self._steps[dtype](*inputs)
+        # MLX is lazy: without this nothing would run until the loss is read.
+        mx.async_eval(loss, self._state)  # type: ignore[no-untyped-call]
+        return loss
+
+    def value(self, loss: mx.array) -> float:
+        """The loss once the device has it."""
+        return float(np.array(loss))
+
+    def losses(self, inputs: tuple[mx.array, ...], dtype: str) -> NDArray[np.float32]:
+        """The forward pass of `step`."""
+        return np.array(self._losses[dtype](self._weights, *inputs))
+
+    def score(self, inputs: tuple[mx.array, ...], dtype: str) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Through the evaluation's graph."""
+        losses, right = self._score[dtype](self._average, *inputs)
+        mx.eval(losses, right)
+        return np.array(losses), np.array(right)
+
+    def gradients(self, inputs: tuple[mx.array, ...], dtype: str) -> dict[str, NDArray[np.float32]]:
+        """What `step` hands to the optimizer."""
+        return _on_host(self._gradients[dtype](self._weights, *inputs))
+
+    def _compiled_step(self, dtype: str) -> Callable[..., mx.array]:
+        mean_loss_and_gradients = mx.value_and_grad(_mean_loss(self._model, dtype))
+        share = 1.0 - self._adamw.average_decay
+
+        def step(*inputs: mx.array) -> mx.array:
+            loss, gradients = mean_loss_and_gradients(self._weights, *inputs)
+            for optimizer, names in self._parts:
+                its_gradients = {name: gradients[name] for name in names}
+                self._weights.update(optimizer.apply_gradients(its_gradients, self._weights))
+            for name, average in self._average.items():
+                self._average[name] = average + share * (self._weights[name] - average)
+            return loss
+
+        return mx.compile(step, inputs=self._state, outputs=self._state)
+
+
+def _require_supported(settings: Settings) -> None:
+    compiler, threads = settings["execution.compile"], int(settings["execution.threads"])
+    if compiler != "eager":
+        raise Unsupported(
+            f"execution.compile is {compiler}: MLX has only its own compiler, which is always on; "
+            "use execution.compile=eager"
+        )
+    if threads != 0:
+        raise Unsupported(
+            f"execution.threads is {threads}: MLX has no setting for its threads; use execution.threads=0"
+        )
+
+
+def _parts(adamw: AdamW, weights: Tensors) -> tuple[tuple[optimizers.AdamW, list[str]], ...]:
+    """An optimizer that decays and the matrices' names, one that does not and the vectors' names."""
+    decays = {True: adamw.weight_decay, False: 0.0}
+    return tuple(
+        _part(adamw, decay, {name: w for name, w in weights.items() if (w.ndim > 1) is is_matrix})
+        for is_matrix, decay in decays.items()
+    )
+
+
+def _part(adamw: AdamW, decay: float, weights: dict[str, mx.array]) -> tuple[optimizers.AdamW, list[str]]:
+    optimizer = optimizers.AdamW(
+        learning_rate=adamw.learning_rate,
+        betas=[adamw.beta1, adamw.beta2],
+        eps=adamw.epsilon,
+        weight_decay=decay,
+        bias_correction=True,
+    )
+    optimizer.init(weights)
+    return optimizer, list(weights)
+
+
+def _mean_loss(model: Model, dtype: str) -> Callable[..., mx.array]:
+    def mean_loss(weights: Tensors, *inputs: mx.array) -> mx.array:
+        return model.losses(weights, *inputs, dtype=dtype).mean()
+
+    return mean_loss
+
+
+def _compiled(function: Callable[..., Any], dtype: str) -> Callable[..., Any]:
+    return mx.compile(lambda weights, *inputs: function(weights, *inputs, dtype=dtype))
+
+
+def _on_host(tensors: Tensors) -> dict[str, NDArray[np.float32]]:
+    mx.eval(tensors)
+    return {name: np.array(tensor) for name, tensor in tensors.items()}
