@@ -8,7 +8,7 @@ from typing import Any
 from oildrop.rules.canonical import json_number
 from oildrop.rules.case import Case
 from oildrop.rules.catalogue import metrics_of
-from oildrop.rules.checks import log_checks, machine_checks, task_checks
+from oildrop.rules.checks import convergence_checks, log_checks, machine_checks, task_checks
 from oildrop.rules.checks.registry import CHECKS, Judged
 from oildrop.rules.evidence import Evidence
 from oildrop.rules.measures.energy import energy_metrics
@@ -20,10 +20,10 @@ from oildrop.rules.records import Finding, Judgement, Metric
 from oildrop.rules.rulebook import Rulebook
 from oildrop.rules.verdict import Verdict, derive
 
-JUDGE_VERSION = "1"
+JUDGE_VERSION = "2"
 """Rises whenever the same evidence may be judged differently."""
 
-CHECK_FILES = (log_checks, task_checks, machine_checks)
+CHECK_FILES = (log_checks, task_checks, convergence_checks, machine_checks)
 """The files whose import fills the table of checks."""
 
 

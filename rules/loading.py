@@ -71,7 +71,9 @@ def parse_rulebook(files: dict[str, bytes]) -> Rulebook:
                 f"or {MANIFEST_SCHEMA}"
             )
     references = [
-        reference for name in reference_files for reference in references_in(name, parsed[name], files[name], benchmarks)
+        reference
+        for name in reference_files
+        for reference in references_in(name, parsed[name], files[name], benchmarks)
     ]
     return Rulebook(
         version=VERSION,

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from oildrop.rules.records import Kind, Record, Scalar, Severity
+from oildrop.rules.reference import Reference as Reference
 
 SHARED_FILES = ("rules.toml", "divisions.toml", "devices.toml", "scenarios.toml")
 """Files that every rulebook has, beside one a benchmark."""
@@ -126,20 +127,6 @@ class Benchmark(Record):
     def is_free_in_closed(self, key: str) -> bool:
         """Whether division closed lets `key` be changed."""
         return key in self.closed_free
-
-
-class Reference(Record):
-    """Reference runs of one tier: what is normal, with its provenance."""
-
-    benchmark: str
-    tier: str
-    framework: str
-    dtype: str
-    measured: str
-    seeds: tuple[int, ...]
-    samples_to_target: tuple[float, ...]
-    coefficient_of_variation: float
-    how: str
 
 
 class Rule(Record):

@@ -1,9 +1,8 @@
-"""Rules on the work: gates, quality, settings, identity, seeds, schedule, convergence."""
+"""Rules on the work: gates, quality, settings, identity, seeds, schedule."""
 
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Iterator
 
 from oildrop.rules import keys
@@ -14,7 +13,6 @@ from oildrop.rules.rulebook import settings_of
 
 REPEAT = "repeat the run with an unchanged harness"
 QUALITY_TOLERANCE = 1e-9
-CONVERGENCE_SIGMAS = 4.0
 SOURCE_METRIC = "excess_loss"
 
 
@@ -207,23 +205,6 @@ def warm_up_restored(judged: Judged) -> Iterator[Broken]:
     if hashes.get("init") is None or hashes.get("init") != hashes.get("warmup"):
         message = "the weights after warm-up are not those of the seed"
         yield broken(message, REPEAT, init=hashes.get("init"), warmup=hashes.get("warmup"))
-
-
-@rule("R027")
-def convergence_as_reference(judged: Judged) -> Iterator[Broken]:
-    """Samples to target within four standard deviations of the reference, both sides."""
-    metric, spec = judged.metrics.get("samples_to_target"), judged.case.evidence.spec
-    reference = judged.case.rulebook.reference_of(spec.benchmark, spec.tier)
-    if reference is None or metric is None or metric.value is None or spec.division != "closed":
-        return
-    mean = statistics.fmean(reference.samples_to_target)
-    deviation = statistics.stdev(reference.samples_to_target)
-    away = (metric.value - mean) / deviation
-    if abs(away) > CONVERGENCE_SIGMAS:
-        side = "fewer" if away < 0 else "more"
-        found = f"{metric.value:.0f} samples to target"
-        message = f"{found}, {side} than the reference's {mean:.0f} by {abs(away):.1f} deviations"
-        yield broken(message, "too few asks for a look at the data, too many for one at the numerics", deviations=away)
 
 
 @rule("R028")

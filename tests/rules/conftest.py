@@ -81,6 +81,7 @@ source = "made up for tests"
 date = "2026-11-22"
 """
 
+
 def reference_point(batch: int, samples: Sequence[float]) -> str:
     """A point of the toy's reference file; run k has seed k."""
     runs = "".join(

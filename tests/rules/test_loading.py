@@ -33,7 +33,7 @@ def changed(rulebook: Rulebook, old: str, new: str) -> dict[str, bytes]:
         ("steps = 4", "steps = 4\ntarget = 1.0", r"either steps \(fixed work\) or a target"),
         ("width = 8", "width = 99", r"line 14: tier nano: model\.width = 99 is outside 1 to 64"),
         ('dtype = "fp32"', 'dtype = "fp12"', r"execution\.dtype = 'fp12' is not one of fp32, bf16"),
-        ('free = ["execution.dtype"]', 'free = ["execution.speed"]', r"line 21: execution\.speed is not a setting"),
+        ('free = ["execution.dtype"]', 'free = ["execution.speed"]', r"line 23: execution\.speed is not a setting"),
         ("every = 10", "every = 0", r"tiers\.nano\.schedule\.every"),
         ('schema = "oildrop.benchmark/1"', 'schema = "oildrop.benchmark/9"', "schema 'oildrop.benchmark/9' is unknown"),
         ("files = []", 'files = ["nowhere.toml"]', r"line 8: nowhere\.toml is missing"),
@@ -100,7 +100,7 @@ def test_settings_are_the_tiers_own_with_its_limits(toy_rulebook: Rulebook) -> N
     assert resolved.changed == {}
     assert resolved.settings == {
         "model.width": 8, "optimizer.name": "adamw", "optimizer.learning_rate": 0.1, "execution.dtype": "fp32",
-        "limit.cap_samples": 80,
+        "data.documents_per_batch": 5, "limit.cap_samples": 80,
     }  # fmt: skip
 
 

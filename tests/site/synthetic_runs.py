@@ -15,6 +15,7 @@ from oildrop.rules.catalogue import CATALOGUE, metrics_of
 from oildrop.rules.digest import CurvePoint, MeterStatus, RunDigest, Trace
 from oildrop.rules.phases import PhaseSpan
 from oildrop.rules.records import Finding, Judgement, Limits, Metric, RunSpec
+from oildrop.rules.reference import Reference, ReferencePoint, ReferenceRun
 from oildrop.rules.rulebook import (
     Benchmark,
     DevicePeaks,
@@ -22,7 +23,6 @@ from oildrop.rules.rulebook import (
     Gates,
     Quality,
     Range,
-    Reference,
     Rule,
     Rulebook,
     Schedule,
@@ -82,11 +82,18 @@ def rulebook() -> Rulebook:
         name="Example X100", match=("Example X100",), peak_flop_per_s={"bf16": 9.9e14}, bandwidth_bytes_per_s=3.35e12,
         tdp_w=700, memory_bytes=80 * 2**30, source="vendor's data sheet", date="2026-01-02",
     )  # fmt: skip
-    reference = Reference(
-        benchmark="lm-pretrain", tier="nano", framework="torch 2.13.0", dtype="fp32", measured="2026-11-22",
-        seeds=(1, 2), samples_to_target=(4000.5, 4100.25), coefficient_of_variation=0.0174,
-        how="Two runs made up for a test.",
+    made_up = ReferencePoint(
+        tier="nano", batch=16, measured="2026-11-22", oildrop_version="0.1.0", system="a machine made up for a test",
+        how="Twenty runs made up for a test.",
+        runs=tuple(
+            ReferenceRun(
+                seed_index=index, seed=index + 1, framework="torch 2.13.0", backend="torch-cpu", dtype="fp32",
+                samples_to_target=4000.5 + 10 * index,
+            )
+            for index in range(20)
+        ),
     )  # fmt: skip
+    reference = Reference(benchmark="lm-pretrain", tier="nano", batch=16, points=(made_up,))
     return Rulebook(
         version="v1",
         benchmarks={name: _benchmark(name) for name in ("image-classify", "lm-pretrain")},
