@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from oildrop.harness.devices.opening import device_uuids, is_out_of_memory, open_device, runtime_of
+from oildrop.harness.devices.opening import device_uuids, is_out_of_memory, open_device, require_dtype, runtime_of
 from oildrop.harness.loop import Kept, TrainEnd, TrainPlan, train
 from oildrop.harness.messages import Emitter, Heartbeat
 from oildrop.results.bundle.samples import write_evaluations
@@ -74,6 +74,7 @@ def run_training(spec: RunSpec, run_dir: Path, emitter: Emitter, heartbeat: Hear
     """All phases of one training run, up to the closed chunk of its kept evaluations."""
     benchmark = _benchmark_of(spec)
     device = open_device(spec.backend)
+    require_dtype(device, str(spec.settings["execution.dtype"]))
     emitter.emit(keys.PROCESS, "worker-0", {"device_uuids": list(device_uuids(device))})
     emitter.flush()
     gates = gate_settings(benchmark.gates, benchmark.tiers[spec.tier])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 from typing import Any
 
 import torch
 
+from oildrop.harness.devices.resident import resident_peak_bytes
 from oildrop.rules.errors import Unsupported
+
+_BACKENDS: Any = torch.backends
+"""Its stubs leave out what it adds to itself when it is imported."""
 
 
 class TorchCpu:
@@ -23,9 +25,8 @@ class TorchCpu:
         """Nothing to wait for."""
 
     def memory_peak_bytes(self) -> int | None:
-        """Largest resident set of this process so far, bytes (getrusage)."""
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
+        """Largest resident set of this process so far, bytes."""
+        return resident_peak_bytes()
 
 
 class TorchCuda:
@@ -70,7 +71,8 @@ class TorchMps:
 
 
 def make_torch_device(backend: str) -> TorchCpu | TorchCuda | TorchMps:
-    """The device of `backend`. Raises Unsupported when this machine has none."""
+    """The device of `backend`, fp32 set to strict. Raises Unsupported when this machine has none."""
+    use_strict_fp32()
     if backend == "torch-cpu":
         return TorchCpu()
     if backend == "torch-mps":
@@ -78,12 +80,16 @@ def make_torch_device(backend: str) -> TorchCpu | TorchCuda | TorchMps:
     return TorchCuda(backend)
 
 
-def torch_device_uuid(handle: Any) -> str | None:
-    """The accelerator's UUID as the driver knows it; None for the CPU and Metal."""
-    if handle.type != "cuda":
-        return None
-    uuid = getattr(torch.cuda.get_device_properties(handle), "uuid", None)
-    return None if uuid is None else str(uuid)
+def use_strict_fp32() -> None:
+    """Have products and convolutions keep all bits of fp32, on every kind of device.
+
+    PyTorch has an older and a newer set of switches, and refuses to read the older where they disagree; both are
+    set, the older first, because they write into the newer.
+    """
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    _BACKENDS.fp32_precision = "ieee"
 
 
 def torch_runtime() -> dict[str, Any]:
@@ -95,6 +101,8 @@ def torch_runtime() -> dict[str, Any]:
         "hip": torch.version.hip,
         "threads": torch.get_num_threads(),
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "fp32_precision": _BACKENDS.fp32_precision,
+        "cudnn_conv_fp32_precision": _BACKENDS.cudnn.conv.fp32_precision,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
     }
 
