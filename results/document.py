@@ -9,6 +9,7 @@ from typing import Any
 from oildrop.results.layout import StoreLayout
 from oildrop.results.rows import RunRow
 from oildrop.rules.canonical import json_number
+from oildrop.rules.loading import load_rulebook
 from oildrop.rules.summary import HEADLINE, SetRun, summarise
 
 SCHEMA = "oildrop.runs/1"
@@ -57,7 +58,14 @@ def _set_run(row: RunRow) -> SetRun:
         kind=spec.kind,
         value=headline.value if headline else None,
         elapsed_s=row.elapsed_s,
+        provisional=_why_provisional(spec.benchmark, spec.tier),
     )
+
+
+def _why_provisional(benchmark: str, tier: str) -> str | None:
+    """What this release's rulebook says of the tier; None of one that it does not know."""
+    known = load_rulebook().benchmarks.get(benchmark)
+    return known.tiers[tier].provisional if known and tier in known.tiers else None
 
 
 def _run(row: RunRow) -> dict[str, Any]:

@@ -76,6 +76,7 @@ class Tier(Record):
         cap_samples: Samples after which the target is missed.
         init_limit_s: Cap of everything before `run_start`.
         settings: All settings of this tier by dotted key, shared ones included.
+        provisional: Why its numbers may still change; such a tier runs and is never ranked. None: they stand.
     """
 
     minimum_runs: int = Field(ge=1)
@@ -89,6 +90,7 @@ class Tier(Record):
     init_limit_s: float = Field(gt=0)
     schedule: Schedule
     settings: dict[str, Scalar] = {}
+    provisional: str | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")
     def _target_or_steps(self) -> Self:
@@ -148,14 +150,14 @@ class Division(Record):
 
 
 class DevicePeaks(Record):
-    """Dense peaks of one part: FLOP/s by dtype, bytes/s, watts; each from `source` of `date`."""
+    """Dense peaks of one part: FLOP/s by dtype, bytes/s, watts, bytes; from `source` of `date`; None: not stated."""
 
     name: str
     match: tuple[str, ...]
     peak_flop_per_s: dict[str, float]
-    bandwidth_bytes_per_s: float | None
-    tdp_w: float | None
-    memory_bytes: int | None
+    bandwidth_bytes_per_s: float | None = None
+    tdp_w: float | None = None
+    memory_bytes: int | None = None
     source: str
     date: str
 

@@ -36,6 +36,7 @@ class SetRun:
     Attributes:
         value: The headline metric of its kind, in that metric's unit; None where it was not measured.
         elapsed_s: Time that the attempt took, however it ended, by one clock for all runs; None where unknown.
+        provisional: Why the rulebook calls the tier provisional; None where it does not.
     """
 
     benchmark: str
@@ -51,6 +52,7 @@ class SetRun:
     kind: Kind
     value: float | None
     elapsed_s: float | None
+    provisional: str | None = None
 
     @property
     def configuration(self) -> tuple[str, ...]:
@@ -187,4 +189,6 @@ def _standing(group: Sequence[SetRun], counted: Sequence[SetRun]) -> tuple[Summa
         return "unranked", "no run counts"
     if group[0].kind == "fixed_work":
         return "unranked", "fixed work is never ranked"
+    if group[0].provisional:
+        return "unranked", f"the tier is provisional: {group[0].provisional}"
     return standing(len(counted)), None

@@ -1,4 +1,4 @@
-"""FLOPs formulas by the name that a benchmark file gives, over that benchmark's settings."""
+"""Formulas by the name that a benchmark file gives, over that benchmark's settings: FLOPs, and sizes behind memory."""
 
 from __future__ import annotations
 
@@ -6,30 +6,42 @@ from collections.abc import Callable, Mapping
 
 from oildrop.rules.formulas.flops import decoder_train_flops_per_token
 from oildrop.rules.formulas.flops_conv import conv_train_flops_per_image
+from oildrop.rules.formulas.memory import DecoderSize
 from oildrop.rules.records import Scalar
 
 CONTROL_TOKENS = 3
 """Beginning of a document, `let` and `get`; beside them words, names, digits, and two tokens a kind of bracket."""
 DIGITS = 10
-DIGITS_SIDE_PX = 8
 DIGITS_CLASSES = 10
 WIDTH_MULTIPLES = (1, 2, 2, 4)
 STRIDES = (1, 2, 1, 2)
 
 
-def _decoder(settings: Mapping[str, Scalar]) -> float:
+def decoder_size(settings: Mapping[str, Scalar]) -> DecoderSize:
+    """Sizes of the decoder that the `model.*` and `data.*` settings describe."""
     number = {key: int(settings[f"model.{key}"]) for key in ("layers", "width", "heads", "key_value_heads", "hidden")}
     words, names, brackets = (int(settings[f"data.{key}"]) for key in ("words", "names", "brackets"))
     vocabulary = words + names + 2 * brackets + DIGITS + CONTROL_TOKENS
+    return DecoderSize(**number, vocabulary=vocabulary, positions=int(settings["data.document_tokens"]))
+
+
+def _decoder(settings: Mapping[str, Scalar]) -> float:
+    size = decoder_size(settings)
     return decoder_train_flops_per_token(
-        **number, vocabulary=vocabulary, positions=int(settings["data.document_tokens"])
+        layers=size.layers,
+        width=size.width,
+        heads=size.heads,
+        key_value_heads=size.key_value_heads,
+        hidden=size.hidden,
+        vocabulary=size.vocabulary,
+        positions=size.positions,
     )
 
 
 def _conv(settings: Mapping[str, Scalar]) -> float:
     width = int(settings["model.width"])
     return conv_train_flops_per_image(
-        side_px=DIGITS_SIDE_PX,
+        side_px=int(settings["data.side_px"]),
         channels=[1, *(width * multiple for multiple in WIDTH_MULTIPLES)],
         strides=STRIDES,
         kernel_px=3,
@@ -42,3 +54,18 @@ FLOPS_PER_TOKEN: dict[str, Callable[[Mapping[str, Scalar]], float]] = {
     "conv_train/1": _conv,
 }
 """Model FLOPs of training a scored token; an image counts as one token."""
+
+DECODER_SIZE: dict[str, Callable[[Mapping[str, Scalar]], DecoderSize]] = {"decoder_train/1": decoder_size}
+"""Sizes of the model, for those formulas whose memory is modelled."""
+
+TOKENS_PER_SAMPLE: dict[str, Callable[[Mapping[str, Scalar]], int]] = {
+    "decoder_train/1": lambda settings: int(settings["data.document_tokens"]),
+    "conv_train/1": lambda settings: 1,
+}
+"""Scored tokens of a sample."""
+
+EVALUATED_SAMPLES: dict[str, Callable[[Mapping[str, Scalar]], int]] = {
+    "decoder_train/1": lambda settings: int(settings["evaluation.documents"]),
+    "conv_train/1": lambda settings: int(settings["evaluation.held_out_per_class"]) * DIGITS_CLASSES,
+}
+"""Samples that one evaluation scores."""

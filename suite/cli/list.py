@@ -106,7 +106,7 @@ def _benchmark_document(rulebook: Rulebook, benchmark: Benchmark) -> dict[str, A
 
 
 def _tier(tier: Tier) -> dict[str, Any]:
-    fields = ("minimum_runs", "target", "steps", "cap_samples", "reference_time_s", "deadline_s")
+    fields = ("minimum_runs", "target", "steps", "cap_samples", "reference_time_s", "deadline_s", "provisional")
     return {"kind": tier.kind, **{name: getattr(tier, name) for name in fields}}
 
 
@@ -132,6 +132,9 @@ def _print_benchmark(benchmark: Benchmark, document: dict[str, Any]) -> None:
     console.print(f"{benchmark.name}: {benchmark.title}\n{benchmark.summary}\n")
     rows = [(name, *_tier_cells(benchmark, tier)) for name, tier in benchmark.tiers.items()]
     print_table(console, ("tier", "aims at", "ends at the latest after", "runs"), rows, right="runs")
+    for name, tier in benchmark.tiers.items():
+        if tier.provisional:
+            console.print(f"tier {name} is provisional and never ranked: {tier.provisional}")
     console.print()
     rows = [
         (

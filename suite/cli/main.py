@@ -16,6 +16,7 @@ COMMANDS = {
     "list": "What can run here and why not; the settings of one benchmark.",
     "system": "This machine in words and numbers.",
     "doctor": "What would spoil a run on this machine.",
+    "plan": "Whether a benchmark fits a part, and its least times.",
     "run": "Measure: run benchmarks and keep every run.",
     "runs": "List the runs of a store, newest first.",
     "show": "One run: metrics, findings, phases, how to repeat it.",
@@ -46,7 +47,7 @@ def _print_version(wanted: bool) -> None:
 
 
 @app.callback(
-    no_args_is_help=True, epilog="To measure this machine: oildrop run. About one command: oildrop COMMAND --help."
+    no_args_is_help=True, epilog="To measure this machine: oildrop run. One command: oildrop COMMAND --help."
 )
 def oildrop(
     version: Annotated[

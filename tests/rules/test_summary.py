@@ -51,6 +51,13 @@ def test_five_successful_runs_are_ranked_with_an_interval():
     assert summary.expected_time_to_success_s == 25.0
 
 
+def test_a_provisional_tier_is_summarised_and_never_ranked():
+    summary = one(replace(OK, value=value, provisional="no reference runs") for value in (18.0, 19.0, 20.0, 21.0, 22.0))
+    assert summary.standing == "unranked"
+    assert summary.reason == "the tier is provisional: no reference runs"
+    assert summary.estimate is not None and summary.ci95_low is not None
+
+
 def test_the_json_has_the_keys_that_scripts_use():
     promised = ["benchmark", "tier", "backend", "division", "workload_id", "runs", "ok", "metric", "estimate"]
     dumped = one([OK, OK]).model_dump(mode="json")
