@@ -1,87 +1,156 @@
-"""Reference runs of one benchmark: `python -m oildrop.ci.convergence BENCHMARK --store DIR > reference.toml`.
+"""Make reference points: `python -m oildrop.ci.convergence BENCHMARK --store DIR --points 8:torch-cpu:fp32:20 …`.
 
-Starts the `oildrop` executable for the rulebook's own seeds, and prints the reference file that belongs into
-`rules/v1/reference/`: samples to target of each run, their spread, and how they were made.
+Starts the `oildrop` executable for the rulebook's own seeds at each batch size, on each backend and in each dtype of
+the plan. Stopped and started again it goes on where it was: runs that the store has are not made twice. Prints the
+file of points, or merges them into one (`--merge rules/v1/reference/BENCHMARK.toml`).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
-import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-MINIMUM_RUNS = 20
+from oildrop.ci.convergence_plan import Series, batches_of, check_plan, command_of, parse_series, read_plan
+from oildrop.ci.convergence_runs import Attempts, Farm, attempts_of, make_runs, reference_run, runs_in
+from oildrop.ci.reference_file import file_text, is_stale, make_point, merged, require_whole
+from oildrop.rules.errors import OildropError, UsageError
+from oildrop.rules.loading import load_rulebook, parse_rulebook
+from oildrop.rules.reference import ReferencePoint
+from oildrop.rules.reference_points import ADVICE, check_set, describe, expected_of
+from oildrop.rules.rulebook import Benchmark, Rulebook
+from oildrop.rules.settings import find_benchmark
+
+EXIT_REFUSED = 1
+"""Some planned points could not be made; the others were written."""
 
 
-def reference_runs(benchmark: str, tier: str, backend: str, runs: int, store: Path) -> list[dict[str, Any]]:
-    """Runs that `oildrop run` made just now, as its JSON document gives them.
+def collect(farm: Farm, plan: Sequence[Series], benchmark: Benchmark) -> list[Attempts]:
+    """Every series of `plan` with its runs, made where the store lacks them; a series with failures is left alone."""
+    collected = []
+    for series in plan:
+        command = command_of(series, benchmark, farm.tier)
+        attempts = attempts_of(series, command, runs_in(farm))
+        _say(f"{series.name}: {len(attempts.ok)} of {series.runs} runs are in the store")
+        if attempts.missing and not attempts.failed:
+            make_runs(farm, series, command, attempts.missing)
+            attempts = attempts_of(series, command, runs_in(farm))
+        collected.append(attempts)
+    return collected
+
+
+def points_of(farm: Farm, plan: Sequence[Series], collected: Sequence[Attempts]) -> list[ReferencePoint]:
+    """A point for each batch size whose runs all reached the target; the others are said to be refused."""
+    points = []
+    for batch in batches_of(plan):
+        own = [attempts for attempts in collected if attempts.series.batch == batch]
+        try:
+            point = _point(farm, batch, own)
+        except OildropError as error:
+            _say(f"tier {farm.tier}, batch {batch} refused: {error}")
+            continue
+        for line in look_at(point):
+            _say(line)
+        points.append(point)
+    return points
+
+
+def _point(farm: Farm, batch: int, own: Sequence[Attempts]) -> ReferencePoint:
+    require_whole(own)
+    made = [reference_run(farm, attempts.series, run) for attempts in own for run in attempts.ok]
+    return make_point(farm.tier, batch, made, sum(len(attempts.stopped) for attempts in own))
+
+
+def look_at(point: ReferencePoint) -> list[str]:
+    """Each framework and dtype of a point against the others: who would not converge as they do."""
+    lines = []
+    for backend, dtype in dict.fromkeys((run.backend, run.dtype) for run in point.runs):
+        own = [run for run in point.runs if (run.backend, run.dtype) == (backend, dtype)]
+        others = [run for run in point.runs if (run.backend, run.dtype) != (backend, dtype)]
+        if len({run.seed_index for run in others}) < 2:
+            continue
+        found = check_set([run.samples_to_target for run in own], expected_of(others, point.batch))
+        advice = "" if found.side is None else f"; {ADVICE[found.side]}"
+        lines.append(f"{backend} {dtype} against the others: {describe(found)}{advice}")
+    return lines
+
+
+def merge(path: Path, benchmark: Benchmark, points: Sequence[ReferencePoint], rulebook: Rulebook) -> str:
+    """The file's text with `points` in it; points of an earlier version of the benchmark are dropped.
 
     Raises:
-        SystemExit: Some did not end `ok`; reference points need every run.
+        RulebookError: The file, or what would become of it, is no file of reference points.
     """
-    executable = Path(sys.executable).with_name("oildrop")
-    words = ["run", benchmark, "--tier", tier, "--backend", backend, "--runs", str(runs), "--store", str(store)]
-    done = subprocess.run([str(executable), *words, "--json"], stdout=subprocess.PIPE, text=True)
-    if not done.stdout:
-        raise SystemExit(f"oildrop run ended with exit code {done.returncode} and no document")
-    found: list[dict[str, Any]] = json.loads(done.stdout)["runs"]
-    failed = [f"{run['run_id']}: {run['outcome']}" for run in found if run["outcome"] != "ok"]
-    if failed:
-        raise SystemExit("not every run ended ok, so there is no reference: " + "; ".join(failed))
-    return found
+    old: list[ReferencePoint] = []
+    name = f"reference/{benchmark.name}.toml"
+    others = {file: data for file, data in rulebook.files.items() if file != name}
+    if path.exists():
+        found = parse_rulebook({**others, name: path.read_bytes()}).references
+        old = [point for reference in found if reference.benchmark == benchmark.name for point in reference.points]
+    for point in [point for point in old if is_stale(point, benchmark.sha256)]:
+        old.remove(point)
+        _say(f"tier {point.tier}, batch {point.batch}: dropped or replaced, the benchmark's file has changed since")
+    text = file_text(benchmark.name, merged(old, points))
+    parse_rulebook({**others, name: text.encode()})
+    return text
 
 
-def samples_to_target(run: dict[str, Any]) -> float:
-    """The interpolated samples to target of one run."""
-    values = [metric["value"] for metric in run["metrics"] if metric["name"] == "samples_to_target"]
-    return float(values[0])
+def main(words: Sequence[str] | None = None) -> int:
+    """Make the runs, then print or merge the file; the exit code."""
+    parser = _parser()
+    options = parser.parse_args(words)
+    try:
+        return _make(options)
+    except UsageError as error:
+        parser.error(str(error))
+    except OildropError as error:
+        _say(str(error))
+    except KeyboardInterrupt:
+        _say("stopped; the runs that ended are kept, repeat the command to go on")
+    return EXIT_REFUSED
 
 
-def reference_file(benchmark: str, tier: str, framework: str, dtype: str, runs: list[dict[str, Any]], day: str) -> str:
-    """The text of the reference file; seeds and samples in the order of the seeds."""
-    ordered = sorted(runs, key=lambda run: int(run["seed_index"]))
-    samples = [round(samples_to_target(run), 1) for run in ordered]
-    variation = statistics.stdev(samples) / statistics.fmean(samples)
-    seeds = ", ".join(str(run["seed"]) for run in ordered)
-    return f"""schema = "oildrop.reference/1"
-benchmark = "{benchmark}"
-tier = "{tier}"
-framework = "{framework}"
-dtype = "{dtype}"
-measured = "{day}"
-seeds = [{seeds}]
-samples_to_target = [{", ".join(str(value) for value in samples)}]
-coefficient_of_variation = {variation:.5f}
-how = "{len(runs)} runs of the released harness on the rulebook's seeds {ordered[0]["seed_index"]} to \
-{ordered[-1]["seed_index"]}, made by ci/convergence.py; samples at the interpolated crossing."
-"""
+def _make(options: argparse.Namespace) -> int:
+    rulebook = load_rulebook()
+    benchmark = find_benchmark(rulebook, options.benchmark)
+    plan = [parse_series(word) for word in options.points] or ([] if options.plan is None else read_plan(options.plan))
+    if not plan:
+        raise UsageError("nothing is planned; give --points or --plan")
+    check_plan(plan, benchmark, options.tier)
+    farm = Farm(executable=options.executable, store=options.store, benchmark=benchmark.name, tier=options.tier)
+    points = points_of(farm, plan, collect(farm, plan, benchmark))
+    if points and options.merge is None:
+        sys.stdout.write(file_text(benchmark.name, points))
+    elif points:
+        _replace(options.merge, merge(options.merge, benchmark, points, rulebook))
+    return 0 if len(points) == len(batches_of(plan)) else EXIT_REFUSED
 
 
-def main() -> None:
-    """Make the runs and print the file."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+def _replace(path: Path, text: str) -> None:
+    """Write `text` to `path` whole or not at all."""
+    whole = path.with_name(path.name + ".new")
+    whole.write_text(text, encoding="utf-8")
+    whole.replace(path)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="oildrop.ci.convergence", description="Make reference convergence points.")
     parser.add_argument("benchmark")
     parser.add_argument("--tier", default="nano")
-    parser.add_argument("--backend", default="torch-cpu")
-    parser.add_argument("--runs", type=int, default=MINIMUM_RUNS)
-    parser.add_argument("--store", type=Path, required=True)
-    words = parser.parse_args()
-    if words.runs < MINIMUM_RUNS:
-        parser.error(f"--runs {words.runs} is under {MINIMUM_RUNS}, the least for a reference")
-    runs = reference_runs(words.benchmark, words.tier, words.backend, words.runs, words.store)
-    bundle = words.store / "runs" / runs[0]["run_id"]
-    spec = json.loads((bundle / "spec.json").read_text())
-    system = json.loads((bundle / "system.json").read_text())
-    framework = words.backend.split("-")[0]
-    version = system["software"]["frameworks"][framework]
-    dtype = str(spec["settings"]["execution.dtype"])
-    day = spec["created_utc"][:10]
-    sys.stdout.write(reference_file(words.benchmark, words.tier, f"{framework} {version}", dtype, runs, day))
+    parser.add_argument("--store", type=Path, required=True, help="where the runs are kept")
+    wanted = parser.add_mutually_exclusive_group(required=True)
+    wanted.add_argument("--plan", type=Path, metavar="PLAN.toml", help="[[series]] of batch, backend, dtype, runs")
+    wanted.add_argument("--points", nargs="+", default=[], metavar="BATCH:BACKEND:DTYPE:RUNS[:FIRST_SEED]")
+    parser.add_argument("--merge", type=Path, metavar="FILE", help="put the points into FILE instead of printing them")
+    own = Path(sys.executable).with_name("oildrop")
+    parser.add_argument("--executable", type=Path, default=own, help="the oildrop to start (that of this environment)")
+    return parser
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
