@@ -88,7 +88,8 @@ def train_memory_bytes(
     Logits, a token: the last norm's input 4 W and the head's a W, then V scores four times at most: in a bytes (where
     that is not fp32), in fp32, their log-softmax, and its gradient.
 
-    Left out, as it depends on the software: temporaries, kernels' workspace, allocator and driver.
+    Left out, as it depends on the software: temporaries, kernels' workspace, allocator and driver, and what unfused
+    kernels keep beside (PyTorch on a CPU, without compilation: 8 W + a (2 W + K) more a token and layer).
 
     Args:
         tokens: n, scored tokens of the documents that one device takes a step.
