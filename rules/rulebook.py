@@ -44,12 +44,20 @@ class Quality(Record):
 
 
 class Gates(Record):
-    """What is compared with the reference before the clock: relative RMS limits by dtype."""
+    """What is compared with the reference before the clock.
+
+    Attributes:
+        documents: Items whose losses are asked of the evaluation's graph.
+        steps: Training steps that are followed.
+        weights_std: Standard deviation of every gate tensor.
+        limits: By dtype, then by gate (`workloads/gates.py`): the largest relative difference.
+    """
 
     seed: int
     documents: int = Field(gt=0)
+    steps: int = Field(gt=0)
     weights_std: float = Field(gt=0)
-    limits: dict[str, float]
+    limits: dict[str, dict[str, float]]
 
 
 class Range(Record):
@@ -77,6 +85,7 @@ class Tier(Record):
         init_limit_s: Cap of everything before `run_start`.
         settings: All settings of this tier by dotted key, shared ones included.
         provisional: Why its numbers may still change; such a tier runs and is never ranked. None: they stand.
+        gates: Settings that the gates change to make the model small enough for the reference; none: the whole is asked.
     """
 
     minimum_runs: int = Field(ge=1)
@@ -91,6 +100,7 @@ class Tier(Record):
     schedule: Schedule
     settings: dict[str, Scalar] = {}
     provisional: str | None = Field(default=None, min_length=1)
+    gates: dict[str, Scalar] = {}
 
     @model_validator(mode="after")
     def _target_or_steps(self) -> Self:
@@ -207,12 +217,18 @@ def settings_of(tier: Tier) -> dict[str, Any]:
     return {**tier.settings, **{key: value for key, value in limits.items() if value is not None}}
 
 
-def gate_settings(gates: Gates) -> dict[str, Scalar]:
-    """The gates as a task reads them: `gates.seed`, `gates.documents`, `gates.weights_std`, `gates.limits.<dtype>`."""
-    limits = {f"gates.limits.{dtype}": limit for dtype, limit in gates.limits.items()}
+GATE_SETTINGS = "gates.settings."
+"""Before a setting's key: its value in the reduced model that the gates of a large tier ask."""
+
+
+def gate_settings(gates: Gates, tier: Tier) -> dict[str, Scalar]:
+    """The gates as a task of `tier` reads them: `gates.seed`, `gates.steps`, …, `gates.limits.<dtype>.<gate>`."""
+    limits = {f"gates.limits.{dtype}.{gate}": limit for dtype, of in gates.limits.items() for gate, limit in of.items()}
     return {
         "gates.seed": gates.seed,
         "gates.documents": gates.documents,
+        "gates.steps": gates.steps,
         "gates.weights_std": gates.weights_std,
         **limits,
+        **{GATE_SETTINGS + key: value for key, value in tier.gates.items()},
     }

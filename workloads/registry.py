@@ -49,8 +49,9 @@ def make_train_task(task: str, settings: Settings, device: Device) -> TrainTask:
     changes = {key.removeprefix(GATE_SETTINGS): settings[key] for key in settings if key.startswith(GATE_SETTINGS)}
     reduced = None
     if changes:
-        few, small = _parts(task, {**settings, **changes}, device)
-        reduced = Reduced(lesson=few, engine=small)
+        fewer = {**settings, **changes}
+        few, small = _parts(task, fewer, device)
+        reduced = Reduced(settings=fewer, lesson=few, engine=small)
     return Training(settings, lesson, engine, reduced)
 
 

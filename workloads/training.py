@@ -82,6 +82,7 @@ class Lesson(Protocol):
 class Reduced:
     """The same benchmark with fewer layers and shorter batches, small enough for the float64 reference."""
 
+    settings: Settings
     lesson: Lesson
     engine: Engine
 
@@ -123,16 +124,16 @@ class Training:
 
     def run_gates(self) -> list[GateResult]:
         """Losses, gradients and steps against the reference, in strict fp32 and in the declared dtype."""
-        lesson, engine = self._lesson, self._engine
+        settings, lesson, engine = self._settings, self._lesson, self._engine
         results = []
         if self._reduced is not None:
             results = list(self._whole_against_itself())
-            lesson, engine = self._reduced.lesson, self._reduced.engine
+            settings, lesson, engine = self._reduced.settings, self._reduced.lesson, self._reduced.engine
             lesson.load()
             engine.build()
         case = lesson.gate_case()
         for dtype in dict.fromkeys(("fp32", self._dtype)):
-            results += run_gates(engine, case, self._settings, dtype)
+            results += run_gates(engine, case, settings, dtype)
         self._reduced = None
         return results
 

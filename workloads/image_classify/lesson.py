@@ -42,10 +42,7 @@ class ImageClassify:
 
     def load(self) -> None:
         """Read the images, check their hash, and split them."""
-        digits = data.load_digits(str(self._settings["data.sha256"]))
-        self._train, self._held_out = data.split(
-            digits, seed=self._int("data.split_seed"), held_out_per_class=self._int("evaluation.held_out_per_class")
-        )
+        self._train, self._held_out = data.load(self._settings)
         self._config = config_of(self._settings)
 
     def held_out(self) -> HeldOut:
@@ -62,13 +59,13 @@ class ImageClassify:
 
     def synthetic_batch(self) -> Batch:
         """A fixed pattern of ink."""
-        size, side = self.samples_per_step, data.SIDE_PX
+        size, side = self.samples_per_step, self._int("data.side_px")
         pixels = np.arange(size * side**2, dtype=np.int32).reshape(size, side, side)
-        return pixels % (data.INK_LEVELS + 1), np.arange(size, dtype=np.int32) % data.CLASS_COUNT
+        return pixels % (self._int("data.levels") + 1), np.arange(size, dtype=np.int32) % data.CLASS_COUNT
 
     def inputs(self, batch: Batch) -> Inputs:
         """Images as fp32 in -1 .. 1, and labels."""
-        return as_input(batch[0]), batch[1]
+        return as_input(batch[0], self._int("data.levels")), batch[1]
 
     def initial_weights(self, seed: int) -> Weights:
         """From integers."""
@@ -97,7 +94,10 @@ class ImageClassify:
 
     def _stream(self, seed: int) -> TrainingStream:
         augmentation = Augmentation(
-            shift_px=self._int("data.shift_px"), noise=self._int("data.noise"), erase_px=self._int("data.erase_px")
+            shift_px=self._int("data.shift_px"),
+            noise=self._int("data.noise"),
+            erase_px=self._int("data.erase_px"),
+            levels=self._int("data.levels"),
         )
         return TrainingStream(self._train, augmentation, seed)
 
