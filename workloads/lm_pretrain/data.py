@@ -1,42 +1,66 @@
-"""Training batches in order and held-out documents, framework-free.
+"""Where documents come from, and training batches in order; framework-free.
 
 Shape suffixes: B documents of a batch, N documents of a block, S = T + 1 tokens of a document with its start token.
 """
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from oildrop.workloads.corpus.text import open_text
+from oildrop.workloads.lm_pretrain.grammar import grammar_of
 from oildrop.workloads.lm_pretrain.source import Source
+from oildrop.workloads.protocols import Settings
 
 BLOCK_DOCUMENTS = 2048
 """Documents generated at once: enough that the generator's cost a call is spread thin."""
 
-NO_BATCH_SHA256 = bytes(32)
+
+class DocumentSource(Protocol):
+    """Where documents come from: the generated language (`source.Source`) or real text (`corpus.text.TextSource`)."""
+
+    @property
+    def grammar(self) -> DocumentShape:
+        """Sizes of a document."""
+
+    def documents(
+        self, seed: int, first: int, count: int, part: str = "train"
+    ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """Tokens int32 [N, S] of documents `first` on, and their information in nats, float64 [N]."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class HeldOut:
-    """The rulebook's held-out documents: tokens int32 [N, S], and their exact information in nats, float64 [N]."""
+class DocumentShape(Protocol):
+    """Sizes of a document."""
 
-    tokens_NS: NDArray[np.int32]
-    information_N: NDArray[np.float64]
+    @property
+    def document_tokens(self) -> int:
+        """T, scored tokens."""
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens there are."""
 
 
-def held_out(source: Source, seed: int, count: int) -> HeldOut:
-    """Documents of a stream of their own, which no run trains on whatever its seed."""
-    tokens_NS, information_N = source.documents(seed, 0, count, part="held-out")
-    return HeldOut(tokens_NS=tokens_NS, information_N=information_N)
+def source_of(settings: Settings) -> DocumentSource:
+    """The generated language, or the texts of the manifest that `data.manifest` names.
+
+    Raises:
+        UsageError: No such manifest, or text that the model's vocabulary cannot hold.
+        Unsupported: The texts cannot be had on this machine.
+    """
+    grammar, manifest = grammar_of(settings), str(settings["data.manifest"])
+    if not manifest:
+        return Source(grammar)
+    return open_text(manifest, grammar.document_tokens, vocabulary=grammar.vocabulary)
 
 
 class TrainingData:
     """The documents of one seed in blocks of whole batches: batch k holds documents k B to (k + 1) B - 1."""
 
-    def __init__(self, source: Source, seed: int, documents_per_batch: int) -> None:
+    def __init__(self, source: DocumentSource, seed: int, documents_per_batch: int) -> None:
         self._source, self._seed, self.documents_per_batch = source, seed, documents_per_batch
         self._next_document = 0
 
@@ -52,13 +76,8 @@ class TrainingData:
         return tokens_NS
 
 
-def synthetic_batch(source: Source, documents_per_batch: int) -> NDArray[np.int32]:
+def synthetic_batch(source: DocumentSource, documents_per_batch: int) -> NDArray[np.int32]:
     """Tokens [B, S] of a fixed pattern that is no training data: for warm-up and compilation."""
     grammar = source.grammar
     pattern = np.arange(documents_per_batch * (grammar.document_tokens + 1), dtype=np.int32) % grammar.vocabulary
     return pattern.reshape(documents_per_batch, -1)
-
-
-def next_digest(digest: bytes, tokens_BS: NDArray[np.int32]) -> bytes:
-    """SHA-256 over `digest` and the batch's tokens as little-endian int32 in C order."""
-    return hashlib.sha256(digest + tokens_BS.astype("<i4", copy=False).tobytes()).digest()

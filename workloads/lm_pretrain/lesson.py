@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from oildrop.workloads.engine import Inputs, Weights
 from oildrop.workloads.gates import GateCase, Tensors
 from oildrop.workloads.lm_pretrain import data
-from oildrop.workloads.lm_pretrain.grammar import grammar_of
 from oildrop.workloads.lm_pretrain.reference import (
     gate_weights,
     initial_std_of,
@@ -22,7 +21,6 @@ from oildrop.workloads.lm_pretrain.reference import (
     token_losses,
 )
 from oildrop.workloads.lm_pretrain.reference_gradient import mean_loss_gradient
-from oildrop.workloads.lm_pretrain.source import Source
 from oildrop.workloads.protocols import Settings
 from oildrop.workloads.training import Batch, HeldOut, wrapped
 
@@ -49,17 +47,17 @@ class LmPretrain:
         return self._int("evaluation.documents_per_batch")
 
     def load(self) -> None:
-        """Make the language's tables."""
-        self._source = Source(grammar_of(self._settings))
+        """Make the language's tables, or open the texts."""
+        self._source = data.source_of(self._settings)
         self._shape = shape_of(self._settings)
 
     def held_out(self) -> HeldOut:
         """Documents of a stream of their own, which no run trains on whatever its seed."""
-        found = data.held_out(self._source, self._int("evaluation.seed"), self._int("evaluation.documents"))
-        count = len(found.tokens_NS)
+        count = self._int("evaluation.documents")
+        tokens_NS, information_N = self._source.documents(self._int("evaluation.seed"), 0, count, part="held-out")
         return HeldOut(
-            batch=(found.tokens_NS,),
-            source_nats=found.information_N,
+            batch=(tokens_NS,),
+            source_nats=information_N,
             token_count=np.full(count, self.tokens_per_sample, dtype=np.int64),
         )
 

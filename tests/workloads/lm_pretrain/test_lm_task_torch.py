@@ -106,10 +106,10 @@ def test_an_evaluation_is_the_references_losses_of_the_average_and_the_sources_i
         for name, weight in task.weights():
             average[name] += (1 - tiny_settings["optimizer.average_decay"]) * (weight - average[name])
     found = task.evaluate()
-    held_out = data.held_out(task._lesson._source, tiny_settings["evaluation.seed"], 6)
-    losses = token_losses(average, held_out.tokens_NS, shape_of(tiny_settings))
+    tokens, information = task._lesson._source.documents(tiny_settings["evaluation.seed"], 0, 6, part="held-out")
+    losses = token_losses(average, tokens, shape_of(tiny_settings))
     np.testing.assert_allclose(found.loss_nats, losses.sum(axis=1), rtol=1e-6)
-    assert found.source_nats.tolist() == held_out.information_N.tolist()
+    assert found.source_nats.tolist() == information.tolist()
     assert found.token_count.tolist() == [64] * 6
     assert found.loss_nats.dtype == found.source_nats.dtype == np.float64
     assert (found.correct_count <= found.token_count).all()
