@@ -122,8 +122,10 @@ def availability(backend: str) -> Availability:
 
 def availabilities() -> list[Availability]:
     """Every backend's, in the order of `BACKENDS`; frameworks are asked side by side."""
+    detector = Detector()
+    detector.installed()  # once, before eleven threads would each read it
     with ThreadPoolExecutor(len(BACKENDS)) as pool:
-        return list(pool.map(Detector().availability, BACKENDS))
+        return list(pool.map(detector.availability, BACKENDS))
 
 
 def choose_backend(frameworks: Collection[str] = tuple(ENGINES)) -> tuple[str, str]:

@@ -46,7 +46,7 @@ def list_command(
 
 
 def _overview(rulebook: Rulebook) -> dict[str, Any]:
-    from oildrop.harness.backends import BACKENDS, availability
+    from oildrop.harness.backends import availabilities
     from oildrop.suite.suites import SUITES
 
     return {
@@ -57,7 +57,7 @@ def _overview(rulebook: Rulebook) -> dict[str, Any]:
             for entry in rulebook.benchmarks.values()
         ],
         "suites": {name: list(members) for name, members in SUITES.items()},
-        "backends": [_backend(availability(name)) for name in BACKENDS],
+        "backends": [_backend(answer) for answer in availabilities()],
         "divisions": list(rulebook.divisions),
     }
 
@@ -68,6 +68,8 @@ def _backend(answer: Availability) -> dict[str, Any]:
         "available": answer.available,
         "reason": answer.reason,
         "install": answer.install,
+        "version": answer.version,
+        "devices": list(answer.devices),
     }
 
 
@@ -85,7 +87,7 @@ def _print_overview(document: dict[str, Any]) -> None:
 
 def _here(entry: dict[str, Any]) -> str:
     if entry["available"]:
-        return "yes"
+        return f"yes ({', '.join([*entry['devices'], entry['version']])})"
     install = f"; install: {entry['install']}" if entry["install"] else ""
     return f"no: {entry['reason']}{install}"
 

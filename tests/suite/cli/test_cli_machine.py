@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ def test_list_names_every_benchmark_suite_and_backend_with_a_reason_where_it_can
     assert [entry["name"] for entry in found["benchmarks"]] == list(load_rulebook().benchmarks)
     assert [entry["backend"] for entry in found["backends"]] == list(BACKENDS)
     assert all(entry["available"] or (entry["reason"] and entry["install"]) for entry in found["backends"])
+    versions = {entry["backend"]: entry["version"] for entry in found["backends"] if entry["available"]}
+    assert versions["torch-cpu"] == metadata.version("torch")
     assert "default" in found["suites"]
 
 
