@@ -24,7 +24,6 @@ from oildrop.workloads.integers import permutation
 from oildrop.workloads.protocols import Settings
 
 CLASS_COUNT = 10
-SIDE_PX = 8
 INK_LEVELS = 16
 
 
