@@ -53,12 +53,12 @@ def fetch(manifest: Manifest, file: DataFile, *, cache: Cache | None = None, pat
             missing.append(f"{place.label}: {error}")
         except WrongBytes as error:
             wrong.append(f"{place.label}: {error}")
-    tried = "; ".join([*wrong, *missing]) or "no place is listed"
+    tried = f"tried: {'; '.join([*wrong, *missing]) or 'no place is listed'}"
     fix = f"{manifest.install}, or s" if manifest.install else "s"
     fix = f"{fix}et {DATA_VARIABLE} to a folder that holds it"
     if wrong:
-        raise OildropError(f"{file.name} of {manifest.name} has other bytes than its manifest names ({tried}): {fix}")
-    raise Unsupported(f"{file.name} of {manifest.name} is not on this machine ({tried}): {fix}")
+        raise OildropError(f"{file.name} of {manifest.name} has other bytes than its manifest names: {fix} ({tried})")
+    raise Unsupported(f"{file.name} of {manifest.name} is not on this machine: {fix} ({tried})")
 
 
 def _places(manifest: Manifest, file: DataFile) -> Iterator[_Place]:
