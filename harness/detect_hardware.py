@@ -17,11 +17,11 @@ TPU_FILES = "dev/accel[0-9]*"
 def missing_hardware(platform: str, host: Host) -> str | None:
     """Why `host` has no device for `platform`, the last part of a backend's name; None when it seems to have one."""
     if platform == "cuda" and not any(host.exists(path) for path in NVIDIA_FILES):
-        return "no NVIDIA device is visible (no /dev/nvidiactl)"
+        return "no NVIDIA device is visible (no device file nvidiactl)"
     if platform == "rocm" and not any(host.exists(path) for path in AMD_FILES):
-        return "no AMD accelerator is visible (no /dev/kfd)"
+        return "no AMD accelerator is visible (no device file kfd)"
     if platform == "tpu" and not _has_tpu(host):
-        return "no TPU is visible (neither /dev/accel0 nor a chip on the bus)"
+        return "no TPU is visible (neither a device file accel0 nor a chip on the bus)"
     if platform in ("mps", "metal") and (host.system, host.machine) != ("Darwin", "arm64"):
         return "this is no Mac with Apple silicon"
     return None

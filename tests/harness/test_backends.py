@@ -113,7 +113,7 @@ def test_an_accelerator_of_the_second_framework_comes_before_the_processor_of_th
 
 def test_auto_tells_each_reason_once(make: Make) -> None:
     _, why = make().choose(ALL)
-    assert "torch-cuda, jax-cuda, mlx-cuda: no NVIDIA device is visible (no /dev/nvidiactl); " in why
+    assert "torch-cuda, jax-cuda, mlx-cuda: no NVIDIA device is visible (no device file nvidiactl); " in why
 
 
 def test_without_any_framework_auto_names_a_backend_that_says_what_to_install(make: Make) -> None:

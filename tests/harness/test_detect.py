@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from importlib import metadata
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from oildrop.harness.meters.isolation import Answer, ask_module
 from oildrop.harness.system.source import Host
 from oildrop.rules.errors import Unsupported
 
-STAND_IN = Path(__file__).parent / "fakes" / "torch_stand_in"
+STAND_IN = Path(__file__).parent / "fakes" / "torch_stand_in.py"
 PCI = "sys/bus/pci/devices/0000:00:05.0"
 TPU = {f"{PCI}/vendor": "0x1ae0", f"{PCI}/device": "0x0063"}
 BARE_GPU = {f"{PCI}/vendor": "0x10de", f"{PCI}/device": "0x2330", f"{PCI}/class": "0x030200"}
@@ -148,9 +149,10 @@ def test_the_installed_distributions_are_those_of_this_environment() -> None:
 
 
 @pytest.fixture
-def ask(monkeypatch: pytest.MonkeyPatch):
+def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Asks the stand-in PyTorch in the given mood, in a real child."""
-    monkeypatch.setenv("PYTHONPATH", str(STAND_IN), prepend=os.pathsep)
+    shutil.copy(STAND_IN, tmp_path / "torch.py")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
 
     def run(mood: str, limit_s: float = 30.0) -> Answer:
         monkeypatch.setenv("TORCH_STAND_IN", mood)

@@ -1,4 +1,4 @@
-"""A PyTorch that drives one imaginary NVIDIA device, in NumPy; put its folder on PYTHONPATH in a child process.
+"""A PyTorch that drives one imaginary NVIDIA device, in NumPy; a child finds it as `torch.py` on PYTHONPATH.
 
 TORCH_STAND_IN is the mood it is in: `noise` prints around everything, `hang` and `crash` do so when imported,
 `broken` lacks a library, `tf32` shortens factors whatever it was told, `old` is a GPU without bf16, `none` sees no GPU.
