@@ -85,7 +85,7 @@ class Tier(Record):
         init_limit_s: Cap of everything before `run_start`.
         settings: All settings of this tier by dotted key, shared ones included.
         provisional: Why its numbers may still change; such a tier runs and is never ranked. None: they stand.
-        gates: Settings that the gates change to make the model small enough for the reference; none: the whole is asked.
+        gates: Settings that the gates change so that the reference keeps up; none: the whole model is asked.
     """
 
     minimum_runs: int = Field(ge=1)
