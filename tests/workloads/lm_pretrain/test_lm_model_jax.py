@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -74,6 +75,14 @@ def test_losses_and_reference_agree(shape: ModelShape, weights: Weights, tokens:
     assert 0 < difference < limits[dtype]
     # A bfloat16 product rounds to 2^-9: what differs less was computed in fp32.
     assert dtype == "fp32" or difference > 1e-5
+
+
+@pytest.mark.parametrize("key_value_heads", [2, 4])
+def test_neighbouring_query_heads_share_a_key_value_head(shape: ModelShape, tokens: Any, key_value_heads: int) -> None:
+    other = replace(shape, layers=1, heads=4, key_value_heads=key_value_heads)
+    weights = gate_weights(other, 78, 0.2)
+    losses = jax.jit(partial(Decoder(shape=other).losses, dtype="fp32"))(weights, tokens)
+    assert relative_rms(np.array(losses), token_losses(weights, tokens, other)) < 1e-6
 
 
 def test_gradients_and_reference_agree(shape: ModelShape, weights: Weights, tokens: Any, found: Any) -> None:
