@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,17 @@ class NullTask:
     def weights(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
         """No weights."""
         return iter(())
+
+    def snapshot(self) -> Mapping[str, NDArray[Any]]:
+        """Nothing changes."""
+        return {}
+
+    def restore(self, seed: int, state: Mapping[str, NDArray[Any]]) -> None:
+        """Nothing to restore."""
+
+    def agreed(self, flag: bool) -> bool:
+        """Alone."""
+        return flag
 
     def warm_up(self) -> None:
         """Nothing to warm."""

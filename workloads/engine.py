@@ -21,9 +21,31 @@ Weights = Mapping[str, NDArray[np.float32]]
 Inputs = tuple[NDArray[Any], ...]
 """What a model takes, on the host: float32 or int32 arrays whose first axis is the batch."""
 
+State = Mapping[str, NDArray[Any]]
+"""All that steps change, on the host: `<kind>/<name>` for each kind of tensor, and `step`, the optimizer's count."""
+
+KINDS = ("weights", "average", "moment1", "moment2")
+"""Newest weights, their running average, and AdamW's moments m and v."""
+
+
+def state_of(step: int, **tensors: Weights) -> dict[str, NDArray[Any]]:
+    """A snapshot after `step` optimizer steps, of the tensors of each kind."""
+    named = {f"{kind}/{name}": array for kind in KINDS for name, array in tensors[kind].items()}
+    return {"step": np.array(step), **named}
+
+
+def tensors_in(state: State) -> tuple[int, dict[str, dict[str, NDArray[np.float32]]]]:
+    """The step of a snapshot, and its tensors by kind and canonical name."""
+    found: dict[str, dict[str, NDArray[np.float32]]] = {kind: {} for kind in KINDS}
+    for key, array in state.items():
+        kind, _, name = key.partition("/")
+        if kind in found:
+            found[kind][name] = array
+    return int(state["step"]), found
+
 
 class Engine(Protocol):
-    """A model with its optimizer and its graphs in one framework on one device.
+    """A model with its optimizer and its graphs in one framework on one device, or in parts on several.
 
     The constructor is `Engine(model, settings, device)`: it stores them and nothing else. `dtype` is `fp32` (strict:
     no shortened products, whatever the framework's default) or `bf16` (matrix products in bfloat16; weights,
@@ -42,8 +64,20 @@ class Engine(Protocol):
     def average(self) -> dict[str, NDArray[np.float32]]:
         """The running average that evaluations score, likewise."""
 
+    def snapshot(self) -> State:
+        """All that steps have changed, after at least one of them; waits for the device."""
+
+    def restore(self, state: State) -> None:
+        """Go on, to the bit, from where `state` was taken."""
+
+    def agreed(self, flag: bool) -> bool:
+        """`flag` of rank 0 where several processes work together, so that all do the same; else `flag` itself."""
+
     def put(self, inputs: Inputs) -> Any:
-        """`inputs` on the device; returns without waiting where the device can copy meanwhile."""
+        """`inputs` on the device; returns without waiting where the device can copy meanwhile.
+
+        On several devices each gets its share of the batch (see `shares`).
+        """
 
     def step(self, inputs: Any, rate: float, dtype: str) -> Any:
         """Enqueue one optimizer step at learning rate `rate`; returns the mean loss, a scalar on the device.

@@ -17,9 +17,11 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding, SingleDev
 from numpy.typing import NDArray
 
 from oildrop.rules.errors import Unsupported
-from oildrop.workloads.engine import AdamW, Inputs, Weights, adamw_of
+from oildrop.workloads.engine import KINDS, AdamW, Inputs, Weights, adamw_of, state_of, tensors_in
+from oildrop.workloads.engine import State as Snapshot
 from oildrop.workloads.products_jax import PRODUCT_DTYPES
 from oildrop.workloads.protocols import Device, Settings
+from oildrop.workloads.shares import Placed, items_of, placed, repeated
 
 Tensors = Mapping[str, Array]
 
@@ -65,6 +67,26 @@ def data_parallel(devices: Sequence[jax.Device]) -> Layout:
     return Layout(batch=NamedSharding(mesh, PartitionSpec("data")), weights=NamedSharding(mesh, PartitionSpec()))
 
 
+def layout_of(settings: Settings, device: Device) -> Layout:
+    """The layout on `device` and as many of its neighbours as `execution.devices` says.
+
+    Raises:
+        Unsupported: This process sees too few, or weights are to be cut.
+    """
+    count, sharding = int(settings.get("execution.devices", 1)), settings.get("execution.sharding", "replicated")
+    if sharding != "replicated":
+        raise Unsupported(
+            f"execution.sharding is {sharding}: this engine keeps whole weights on each device; "
+            "use execution.sharding=replicated, or a torch backend"
+        )
+    if count == 1:
+        return one_device(device.handle)
+    found = jax.local_devices()
+    if len(found) < count:
+        raise Unsupported(f"execution.devices is {count}, JAX finds {len(found)} of {device.backend} in this process")
+    return data_parallel(found[:count])
+
+
 def state_shapes(model: Model) -> State:
     """The state's shapes without its values, to compile a step ahead of time."""
     shapes: Any = {name: ShapeDtypeStruct(shape, jnp.float32) for name, shape in model.tensors().items()}
@@ -108,7 +130,7 @@ def train_step(
 
 
 class JaxEngine:
-    """The `Engine` of JAX on a CPU, CUDA, ROCm or TPU device.
+    """The `Engine` of JAX on CPU, CUDA, ROCm or TPU devices, one or several in one process.
 
     JAX always compiles: `execution.compile = "eager"`, the setting's default, means XLA's one graph a step here too.
     State lies in buffers that each step takes over from the one before (donation), so that weights, average and
@@ -116,7 +138,7 @@ class JaxEngine:
     `execution.threads = 0` takes them as they are.
 
     Args:
-        layout: Where inputs and state lie; by default all on the device.
+        layout: Where inputs and state lie; by default as `execution.devices` says.
     """
 
     def __init__(self, model: Model, settings: Settings, device: Device, layout: Layout | None = None) -> None:
@@ -129,7 +151,7 @@ class JaxEngine:
     def build(self) -> None:
         """Make the graphs; each is compiled at its first call. Raises Unsupported for what XLA cannot be told."""
         _require_supported(self._settings)
-        self._where = self._layout or one_device(self._device.handle)
+        self._where = self._layout or layout_of(self._settings, self._device)
         state = self._where.weights
         self._steps = {
             dtype: jax.jit(train_step(self._model, self._adamw, dtype), donate_argnums=0, out_shardings=(state, None))
@@ -152,33 +174,51 @@ class JaxEngine:
         """Their running average on the host."""
         return self._copies(self._state.average)
 
-    def put(self, inputs: Inputs) -> tuple[Array, ...]:
-        """Arrays on the device; the copy goes on behind the call."""
-        found: tuple[Array, ...] = jax.device_put(inputs, self._where.batch)
-        return found
+    def snapshot(self) -> Snapshot:
+        """The state's own tensors."""
+        weights, average, moments = self._state
+        tensors = {"weights": weights, "average": average, "moment1": moments.mu, "moment2": moments.nu}
+        return state_of(int(moments.count), **{kind: self._copies(named) for kind, named in tensors.items()})
 
-    def step(self, inputs: tuple[Array, ...], rate: float, dtype: str) -> Array:
+    def restore(self, state: Snapshot) -> None:
+        """Into buffers of its own."""
+        step, tensors = tensors_in(state)
+        weights, average, mu, nu = (jax.device_put(self._copies(tensors[kind]), self._where.weights) for kind in KINDS)
+        count = jax.device_put(np.int32(step), self._where.weights)
+        moments = optax.ScaleByAdamState(count=count, mu=mu, nu=nu)
+        self._state = State(weights=weights, average=average, moments=moments)
+
+    def agreed(self, flag: bool) -> bool:
+        """One process drives all devices."""
+        return flag
+
+    def put(self, inputs: Inputs) -> Placed[Array]:
+        """Arrays on the device, or cut among the devices; the copy goes on behind the call."""
+        whole = repeated(inputs, self._where.batch.num_devices)
+        return placed(jax.device_put(whole, self._where.batch), items_of(inputs))
+
+    def step(self, inputs: Placed[Array], rate: float, dtype: str) -> Array:
         """Forward, backward, AdamW and average in one graph; the call returns before they have run."""
-        self._state, loss = self._steps[dtype](self._state, inputs, np.float32(rate))
+        self._state, loss = self._steps[dtype](self._state, tuple(inputs), np.float32(rate))
         return loss
 
     def value(self, loss: Array) -> float:
         """The loss once the device has it."""
         return float(loss)
 
-    def losses(self, inputs: tuple[Array, ...], dtype: str) -> NDArray[np.float32]:
+    def losses(self, inputs: Placed[Array], dtype: str) -> NDArray[np.float32]:
         """As the function that `step` differentiates gives them, beside the gradient."""
-        losses, _ = self._gradients[dtype](self._state.weights, inputs)
-        return np.array(losses)
+        losses, _ = self._gradients[dtype](self._state.weights, tuple(inputs))
+        return np.array(losses)[: inputs.items]
 
-    def score(self, inputs: tuple[Array, ...], dtype: str) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def score(self, inputs: Placed[Array], dtype: str) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Through the evaluation's graph."""
         losses, right = self._score[dtype](self._state.average, *inputs)
-        return np.array(losses), np.array(right)
+        return np.array(losses)[: inputs.items], np.array(right)[: inputs.items]
 
-    def gradients(self, inputs: tuple[Array, ...], dtype: str) -> dict[str, NDArray[np.float32]]:
+    def gradients(self, inputs: Placed[Array], dtype: str) -> dict[str, NDArray[np.float32]]:
         """What `step` hands to the optimizer."""
-        _, gradient = self._gradients[dtype](self._state.weights, inputs)
+        _, gradient = self._gradients[dtype](self._state.weights, tuple(inputs))
         return self._copies(gradient)
 
     def _copies(self, tensors: Mapping[str, Array | NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:

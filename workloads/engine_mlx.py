@@ -11,11 +11,15 @@ from mlx import optimizers
 from numpy.typing import NDArray
 
 from oildrop.rules.errors import Unsupported
-from oildrop.workloads.engine import AdamW, Inputs, Weights, adamw_of
+from oildrop.workloads.engine import AdamW, Inputs, State, Weights, adamw_of, state_of, tensors_in
 from oildrop.workloads.products_mlx import PRODUCT_DTYPES
 from oildrop.workloads.protocols import Device, Settings
+from oildrop.workloads.shares import Placed, items_of, placed, share
 
 Tensors = Mapping[str, mx.array]
+
+MOMENTS = {"moment1": "m", "moment2": "v"}
+"""What the optimizer keeps of each tensor, by the name that a snapshot gives it."""
 
 
 class Model(Protocol):
@@ -32,7 +36,9 @@ class Model(Protocol):
 
 
 class MlxEngine:
-    """The `Engine` of MLX on a CPU, Metal or CUDA device.
+    """The `Engine` of MLX on a CPU, Metal or CUDA device, or on several with a process for each.
+
+    Several processes hold whole weights each and average their gradients inside the compiled step.
 
     Every graph goes through `mx.compile`: `execution.compile = "eager"` means MLX's own compiler, which has no other
     word. On a Linux CPU it fuses elementwise kernels where a C++ compiler is at hand and leaves them apart elsewhere.
@@ -48,6 +54,7 @@ class MlxEngine:
         """Make state and graphs on the device. Raises Unsupported for a compiler or thread count that MLX lacks."""
         _require_supported(self._settings)
         mx.set_default_device(self._device.handle)
+        self._group = _group_of(self._settings, self._device)
         self._weights = {name: mx.zeros(shape) for name, shape in self._model.tensors().items()}
         self._average = dict(self._weights)
         self._parts = _parts(self._adamw, self._weights)
@@ -75,11 +82,43 @@ class MlxEngine:
         """Their running average on the host."""
         return _on_host(self._average)
 
-    def put(self, inputs: Inputs) -> tuple[mx.array, ...]:
-        """Arrays in memory that the device reads."""
-        return tuple(mx.array(array) for array in inputs)
+    def snapshot(self) -> State:
+        """The containers that the compiled step fills."""
+        moments = {
+            kind: {name: optimizer.state[name][key] for optimizer, names in self._parts for name in names}
+            for kind, key in MOMENTS.items()
+        }
+        return state_of(
+            int(self._parts[0][0].step.item()),
+            weights=self.weights(),
+            average=self.average(),
+            **{kind: _on_host(tensors) for kind, tensors in moments.items()},
+        )
 
-    def step(self, inputs: tuple[mx.array, ...], rate: float, dtype: str) -> mx.array:
+    def restore(self, state: State) -> None:
+        """Into the same containers."""
+        step, tensors = tensors_in(state)
+        self.set_weights(tensors["weights"])
+        for name in self._average:
+            self._average[name] = mx.array(tensors["average"][name])
+        for optimizer, names in self._parts:
+            optimizer.state["step"] = mx.array(step, dtype=optimizer.step.dtype)
+            for name in names:
+                for kind, key in MOMENTS.items():
+                    optimizer.state[name][key] = mx.array(tensors[kind][name])
+        mx.eval(self._state)
+
+    def agreed(self, flag: bool) -> bool:
+        """What rank 0 says."""
+        mine = mx.array(int(flag and self._group.rank() == 0))
+        return bool(mx.distributed.all_sum(mine, group=self._group).item())
+
+    def put(self, inputs: Inputs) -> Placed[mx.array]:
+        """This rank's share in memory that the device reads."""
+        mine = share(inputs, self._group.rank(), self._group.size())
+        return placed(tuple(mx.array(array) for array in mine), items_of(inputs))
+
+    def step(self, inputs: Placed[mx.array], rate: float, dtype: str) -> mx.array:
         """Forward, backward, AdamW and average in one graph, given to the device at once."""
         for optimizer, _ in self._parts:
             optimizer.learning_rate = rate
@@ -89,22 +128,33 @@ class MlxEngine:
         return loss
 
     def value(self, loss: mx.array) -> float:
-        """The loss once the device has it."""
-        return float(np.array(loss))
+        """The loss once the device has it: the mean over the ranks, the same on each."""
+        return float(np.array(self._mean(loss)))
 
-    def losses(self, inputs: tuple[mx.array, ...], dtype: str) -> NDArray[np.float32]:
+    def losses(self, inputs: Placed[mx.array], dtype: str) -> NDArray[np.float32]:
         """The forward pass of `step`."""
-        return np.array(self._losses[dtype](self._weights, *inputs))
+        return np.array(self._gathered(self._losses[dtype](self._weights, *inputs)))[: inputs.items]
 
-    def score(self, inputs: tuple[mx.array, ...], dtype: str) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def score(self, inputs: Placed[mx.array], dtype: str) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Through the evaluation's graph."""
-        losses, right = self._score[dtype](self._average, *inputs)
+        losses, right = (self._gathered(part) for part in self._score[dtype](self._average, *inputs))
         mx.eval(losses, right)
-        return np.array(losses), np.array(right)
+        return np.array(losses)[: inputs.items], np.array(right)[: inputs.items]
 
-    def gradients(self, inputs: tuple[mx.array, ...], dtype: str) -> dict[str, NDArray[np.float32]]:
+    def gradients(self, inputs: Placed[mx.array], dtype: str) -> dict[str, NDArray[np.float32]]:
         """What `step` hands to the optimizer."""
-        return _on_host(self._gradients[dtype](self._weights, *inputs))
+        found = self._gradients[dtype](self._weights, *inputs)
+        return _on_host({name: self._mean(gradient) for name, gradient in found.items()})
+
+    def _mean(self, tensor: mx.array) -> mx.array:
+        """Over all ranks, on each of them."""
+        if self._group.size() == 1:
+            return tensor
+        return mx.distributed.all_sum(tensor, group=self._group) / self._group.size()
+
+    def _gathered(self, part: mx.array) -> mx.array:
+        """Every rank's part, in order of the ranks, on each of them."""
+        return part if self._group.size() == 1 else mx.distributed.all_gather(part, group=self._group)
 
     def _compiled_step(self, dtype: str) -> Callable[..., mx.array]:
         mean_loss_and_gradients = mx.value_and_grad(_mean_loss(self._model, dtype))
@@ -113,7 +163,7 @@ class MlxEngine:
         def step(*inputs: mx.array) -> mx.array:
             loss, gradients = mean_loss_and_gradients(self._weights, *inputs)
             for optimizer, names in self._parts:
-                its_gradients = {name: gradients[name] for name in names}
+                its_gradients = {name: self._mean(gradients[name]) for name in names}
                 self._weights.update(optimizer.apply_gradients(its_gradients, self._weights))
             for name, average in self._average.items():
                 self._average[name] = average + share * (self._weights[name] - average)
@@ -133,6 +183,27 @@ def _require_supported(settings: Settings) -> None:
         raise Unsupported(
             f"execution.threads is {threads}: MLX has no setting for its threads; use execution.threads=0"
         )
+
+
+def _group_of(settings: Settings, device: Device) -> mx.distributed.Group:
+    """This process among those that `mlx.launch` started; alone where one device is asked for.
+
+    Raises:
+        Unsupported: Another number of processes was started, or weights are to be cut.
+    """
+    count, sharding = int(settings.get("execution.devices", 1)), settings.get("execution.sharding", "replicated")
+    if sharding != "replicated":
+        raise Unsupported(
+            f"execution.sharding is {sharding}: this engine keeps whole weights on each device; "
+            "use execution.sharding=replicated, or a torch backend"
+        )
+    backend = "nccl" if device.backend == "mlx-cuda" else "ring"
+    group = mx.distributed.init(strict=count > 1, backend=backend if count > 1 else "any")
+    if group.size() != count:
+        raise Unsupported(
+            f"execution.devices is {count}, the launcher started {group.size()} processes; use `oildrop run`"
+        )
+    return group
 
 
 def _parts(adamw: AdamW, weights: Tensors) -> tuple[tuple[optimizers.AdamW, list[str]], ...]:

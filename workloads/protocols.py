@@ -75,6 +75,15 @@ class TrainTask(Protocol):
     def initialise(self, seed: int) -> None:
         """Set the weights and the data order of `seed`; reset the optimizer, counters and digests."""
 
+    def snapshot(self) -> Mapping[str, NDArray[Any]]:
+        """All that training steps changed, on the host, by name; where several processes train, each must ask."""
+
+    def restore(self, seed: int, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on, to the bit, from where `state` was taken in a run of `seed`."""
+
+    def agreed(self, flag: bool) -> bool:
+        """Rank 0's `flag`, so that processes which train together decide alike; `flag` where there is one."""
+
     def weights(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
         """Each tensor as host fp32, under its canonical name, in canonical order."""
 

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from oildrop.rules.errors import OildropError
 from oildrop.rules.records import GateResult
-from oildrop.workloads.engine import Engine, Inputs, Weights, adamw_of
+from oildrop.workloads.engine import Engine, Inputs, State, Weights, adamw_of
 from oildrop.workloads.gates import GateCase, judged, relative_rms, run_gates
 from oildrop.workloads.protocols import Evaluation, Settings
 
 NO_BATCH_SHA256 = bytes(32)
+DIGEST = "digest"
 
 Batch = tuple[NDArray[np.int32], ...]
 """Items of the data as integers, the same bits on every machine; the first axis of each array is the batch."""
@@ -150,6 +151,32 @@ class Training:
         self._batches = self._lesson.batches(seed)
         self._steps, self._digest = 0, NO_BATCH_SHA256
         self._first_loss = self._last_loss = None
+
+    def snapshot(self) -> State:
+        """The engine's state, and the digest of the batches that led there."""
+        return {**self._engine.snapshot(), DIGEST: np.frombuffer(self._digest, dtype=np.uint8)}
+
+    def restore(self, seed: int, state: State) -> None:
+        """Go on after the batches of `seed` that `state` had seen, which are drawn again and hashed.
+
+        Raises:
+            OildropError: Other batches led to `state`.
+        """
+        self.initialise(seed)
+        for _ in range(int(state["step"])):
+            self._digest = next_digest(self._digest, next(self._batches))
+            self._steps += 1
+        kept = state[DIGEST].tobytes()
+        if kept != self._digest:
+            raise OildropError(
+                f"the {self._steps} batches of seed {seed} hash to {self._digest.hex()[:12]}, those of the snapshot "
+                f"to {kept.hex()[:12]}; start the run again"
+            )
+        self._engine.restore(state)
+
+    def agreed(self, flag: bool) -> bool:
+        """Rank 0's `flag`."""
+        return self._engine.agreed(flag)
 
     def weights(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
         """The newest weights (not their average) in canonical order."""
