@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from oildrop.rules.rulebook import Rulebook
+    from oildrop.suite.plan_compile import Wanted
     from oildrop.suite.plan_sizes import Job, Place, Sizes
 
 app = make_app()
@@ -37,29 +38,53 @@ def plan(
     devices: Annotated[int, typer.Option("--devices", metavar="N", min=1, show_default=False,
         help="So many of them (1).")] = 1,
     settings: Annotated[list[str] | None, _option("--set", "KEY=VALUE", "Change a setting (repeatable).")] = None,
+    target: Annotated[str | None, _option("--compile", "TARGET", "Compile it for TPU chips: tpu:v5e-4.")] = None,
+    mesh: Annotated[str | None, _option("--mesh", "data=N,model=M", "How the chips share it (chosen).")] = None,
+    timeout: Annotated[float | None, _option("--timeout", "S", "Longest to compile, seconds (1200).")] = None,
     as_json: options.Json = False,
 ) -> None:  # fmt: skip
     """Whether BENCHMARK fits a part, its least times by the roofline, and what to change if it does not fit.
 
     Nothing runs. Memory and traffic are formulas, peaks are the vendors'; communication is left out.
     """
+    from oildrop.rules.errors import UsageError
     from oildrop.rules.loading import load_rulebook
     from oildrop.rules.settings import find_benchmark, resolve
+    from oildrop.suite.cli.compiled import print_compiled
+    from oildrop.suite.plan_compile import wanted
     from oildrop.suite.plan_sizes import job_of, sizes_of
 
     rulebook = load_rulebook()
     found = find_benchmark(rulebook, benchmark)
     resolved = resolve(found, tier, "open", parsing.parse_settings(settings or ()))
     job = job_of(found, found.tiers[tier], resolved.settings)
+    division = "closed" if all(found.is_free_in_closed(key) for key in resolved.changed) else "open"
+    header = _header(tier, division, job)
+    if target is not None:
+        if device is not None or devices != 1:
+            raise UsageError("--compile names the part and how many; leave --device and --devices out")
+        plan = {"schema": "oildrop.plan-compile/1", **header, **_compiled(wanted(rulebook, job, target, mesh), timeout)}
+        print_document(plan) if as_json else print_compiled(screen(), plan)
+        return
+    if mesh is not None or timeout is not None:
+        raise UsageError("--mesh and --timeout are for compiling; name a target too, such as --compile tpu:v5e-4")
     place, why_none = _place(rulebook, device, devices)
     reference = rulebook.reference_of(benchmark, tier) if not resolved.changed else None
     sizes = sizes_of(job, place, _median(reference.samples_to_target) if reference else None)
-    division = "closed" if all(found.is_free_in_closed(key) for key in resolved.changed) else "open"
-    document = _document(tier, division, job, place, sizes, why_none)
+    document = {"schema": "oildrop.plan-sizes/1", **header, **_document(job, place, sizes, why_none)}
     if as_json:
         print_document(document)
     else:
         _print(document, place, sizes)
+
+
+def _compiled(want: Wanted, timeout: float | None) -> dict[str, Any]:
+    """What the compiler says of `want`, within `timeout` seconds."""
+    from oildrop.suite.plan_compile import COMPILE_LIMIT_S, compile_plan, require_compiler
+
+    limit_s = parsing.parse_seconds("--timeout", timeout) or COMPILE_LIMIT_S
+    require_compiler()
+    return compile_plan(want, limit_s=limit_s)
 
 
 def _place(rulebook: Rulebook, device: str | None, devices: int) -> tuple[Place, str | None]:
@@ -81,9 +106,17 @@ def _median(samples: tuple[float, ...]) -> float:
     return statistics.median(samples)
 
 
-def _document(
-    tier: str, division: str, job: Job, place: Place, sizes: Sizes, why_none: str | None
-) -> dict[str, Any]:  # fmt: skip
+def _header(tier: str, division: str, job: Job) -> dict[str, Any]:
+    return {
+        "benchmark": job.benchmark.name,
+        "tier": tier,
+        "division": division,
+        "provisional": job.tier.provisional,
+        "dtype": job.dtype,
+    }
+
+
+def _document(job: Job, place: Place, sizes: Sizes, why_none: str | None) -> dict[str, Any]:
     from oildrop.suite.plan_advice import advice
 
     part = place.part
@@ -91,12 +124,6 @@ def _document(
     if why_none:
         missing["device"] = why_none
     return {
-        "schema": "oildrop.plan-sizes/1",
-        "benchmark": job.benchmark.name,
-        "tier": tier,
-        "division": division,
-        "provisional": job.tier.provisional,
-        "dtype": job.dtype,
         "device": part.name if part else None,
         "devices": place.count,
         "peak_flop_per_s": part.peak_flop_per_s.get(job.dtype) if part else None,
