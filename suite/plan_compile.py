@@ -15,7 +15,7 @@ from oildrop.rules.formulas.roofline import MFU_RANGE, Work, decoder_step_moved_
 from oildrop.rules.reference import batch_key
 from oildrop.rules.rulebook import DevicePeaks, Rulebook
 from oildrop.suite.plan_mesh import choose_mesh, estimated_bytes, meshes
-from oildrop.suite.plan_sizes import Job, Place
+from oildrop.suite.plan_sizes import Job, Place, divisors
 from oildrop.suite.plan_targets import Target, parse_target, targets
 from oildrop.workloads.partition import Mesh, misfit, parse_mesh
 
@@ -165,28 +165,31 @@ def _moved_bytes(job: Job, mesh: Mesh) -> float | None:
 
 
 def advice(want: Wanted) -> Iterator[str]:
-    """What takes less memory by formula, where a program does not fit: another cut, more chips, fewer samples."""
-    job, place = want.job, want.place
-    now = estimated_bytes(job, want.mesh)
-    if now is None:
-        yield "take a chip with more memory"
-        return
-    least = min(meshes(job, place.count, sharded=False), key=lambda mesh: estimated_bytes(job, mesh) or 0.0)
-    if (estimated_bytes(job, least) or 0.0) < now:
-        state = " --set execution.sharding=sharded" if least.sharded else ""
-        yield f"another cut of the same slice: --mesh {least}{state}"
+    """What should fit by formula where a program does not: another cut, more chips, fewer samples a step."""
+    found = tuple(_changes(want))
+    yield from found or ("no other cut, no larger slice and no smaller batch should fit; take a chip with more memory",)
+
+
+def _changes(want: Wanted) -> Iterator[str]:
+    job, place, key = want.job, want.place, batch_key(want.job.settings)
+    for mesh in meshes(job, place.count, sharded=False):
+        if mesh != want.mesh and _should_fit(job, mesh, place):
+            state = " --set execution.sharding=sharded" if mesh.sharded else ""
+            yield f"another cut of the same slice: --mesh {mesh}{state}"
+            break
     for larger in targets(want.target.generation):
-        if larger.chips > place.count and _should_fit(job, replace(place, count=larger.chips)):
+        more = replace(place, count=larger.chips)
+        if more.count > place.count and any(
+            _should_fit(job, mesh, more) for mesh in meshes(job, more.count, sharded=False)
+        ):
             yield f"more chips: --compile {larger.name}"
             break
-    key = batch_key(job.settings)
-    if job.batch // want.mesh.data > 1:
-        yield f"fewer samples a step: --set {key}={want.mesh.data} (one for each of data={want.mesh.data})"
+    for batch in reversed(divisors(job.batch)[:-1]):
+        if batch % want.mesh.data == 0 and _should_fit(replace(job, batch=batch), want.mesh, place):
+            yield f"fewer samples a step: --set {key}={batch} --mesh {want.mesh}"
+            break
 
 
-def _should_fit(job: Job, place: Place) -> bool:
-    try:
-        size = estimated_bytes(job, choose_mesh(job, place, sharded=False))
-    except UsageError:
-        return False
+def _should_fit(job: Job, mesh: Mesh, place: Place) -> bool:
+    size = estimated_bytes(job, mesh)
     return size is not None and place.usable_bytes is not None and size <= place.usable_bytes

@@ -56,6 +56,7 @@ def test_a_child_that_hangs_is_ended_at_the_limit_with_its_own_children(stand_in
         ("sys.exit(1)", "exit status 1"),
         ("print('no JSON')", "not JSON"),
         ("print('[1, 2]')", "something else than was asked"),
+        ("print('3')", "something else than was asked"),
         ("print(json.dumps({'reason': 'JaxRuntimeError: INTERNAL: x'}))", "JaxRuntimeError: INTERNAL: x"),
     ],
 )

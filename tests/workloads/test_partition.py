@@ -58,8 +58,15 @@ def test_state_that_is_not_sharded_is_whole_along_data() -> None:
 
 
 def test_the_largest_axis_that_divides_is_sharded() -> None:
-    found = partition("image_classify", {"a": (6, 7), "b": (9, 8), "c": (3, 5), "d": (4,)}, Mesh(data=2, sharded=True))
-    assert found == {"a": ("data", None), "b": (None, "data"), "c": (None, None), "d": (None,)}
+    tensors = {"a": (6, 7), "b": (9, 8), "c": (3, 5), "d": (4,), "e": (4, 8), "f": (8, 4)}
+    assert partition("image_classify", tensors, Mesh(data=2, sharded=True)) == {
+        "a": ("data", None),
+        "b": (None, "data"),
+        "c": (None, None),
+        "d": (None,),
+        "e": (None, "data"),
+        "f": ("data", None),
+    }
 
 
 @pytest.mark.parametrize(
