@@ -135,6 +135,7 @@ def _by_formula(want: Wanted) -> dict[str, Any]:
         "device": part.name,
         "chips": mesh.chips,
         "mesh": asdict(mesh),
+        "compiled_only": mesh.model > 1 or mesh.sharded,
         "memory_bytes": part.memory_bytes,
         "formula_bytes": estimated_bytes(job, mesh),
         "flop_per_step": flop,

@@ -31,6 +31,8 @@ def print_compiled(console: Console, plan: dict[str, Any]) -> None:
         f"{plan['topology']}: {count(plan['chips'], 'chip')} {plan['device']}, "
         f"mesh data={mesh['data']},model={mesh['model']}, {state}"
     )
+    if plan["compiled_only"]:
+        console.print("a layout that can be compiled only: `oildrop run` in JAX shares samples, with whole state")
     console.print(
         f"jax {plan['jax']}, libtpu {plan['libtpu']}: compiled in {show_duration(plan['compile_s'])} "
         f"after {show_duration(plan['lower_s'])} of tracing"

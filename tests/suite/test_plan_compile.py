@@ -139,6 +139,8 @@ def test_a_donated_argument_is_counted_once_and_counts_are_for_all_chips() -> No
     assert found["fits"] is True and found["advice"] == [] and found["refused"] is None
     assert found["xla_flop_per_step"] == 4 * 5e9
     assert found["collectives"] == {"all-reduce": 1} and found["missing"] == {}
+    assert found["compiled_only"] is False
+    assert compile_plan(want("small", "tpu:v5e-4", "model=4"), limit_s=9, ask=answering(GOOD))["compiled_only"] is True
 
 
 def test_least_times_are_flops_of_a_chip_over_its_peak() -> None:
