@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,26 +18,28 @@ PYTHON = (sys.executable, "-P", "-m")
 
 
 class WorkerProcess:
-    """One worker in a process group of its own; `pipe` is the descriptor to read its messages from.
+    """One worker, or the launcher of several, in a process group of its own.
 
     Its standard output and error go to `log`. A guard process kills the group when this process dies.
+
+    Args:
+        inherited: Descriptors that it gets under the same numbers.
     """
 
-    def __init__(self, run_dir: Path, log: Path, environment: dict[str, str], *, module: str) -> None:
-        self.pipe, writing = os.pipe()
-        try:
-            with log.open("ab") as output:
-                self._process = subprocess.Popen(
-                    [*PYTHON, module, str(run_dir), str(writing)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    pass_fds=(writing,),
-                    env=environment,
-                    start_new_session=True,
-                )
-        finally:
-            os.close(writing)
+    def __init__(
+        self, command: Sequence[str], log: Path, environment: Mapping[str, str], *, inherited: Sequence[int] = ()
+    ) -> None:
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command,
+                # A launcher that hands its input on would read the end of /dev/null over and over; a pipe is silent.
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                pass_fds=inherited,
+                env=dict(environment),
+                start_new_session=True,
+            )
         self.pid = self._process.pid
         self._guard = subprocess.Popen(
             [*PYTHON, "oildrop.harness.guard", str(self.pid)],
@@ -83,9 +86,8 @@ class WorkerProcess:
         status = self.wait(END_WAIT_S)
         if self._guard.stdin is not None and not self._guard.stdin.closed:
             _tell_guard(self._guard)
-        if self.pipe >= 0:
-            os.close(self.pipe)
-            self.pipe = -1
+        if self._process.stdin is not None:
+            self._process.stdin.close()
         return status
 
 

@@ -22,6 +22,7 @@ class EndFacts:
         disk_full: True when the store's disk had no space left.
         exit_status: As subprocess gives it: negative is a signal.
         kernel_oom: True when the kernel counted an out-of-memory kill meanwhile.
+        rank: Whose exit status it is, where several processes trained; None for the only one.
     """
 
     claim: tuple[str, str | None] | None
@@ -30,6 +31,7 @@ class EndFacts:
     disk_full: bool
     exit_status: int | None
     kernel_oom: bool
+    rank: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,7 @@ def ending_of(facts: EndFacts) -> Ending:
         "limit": facts.breach.limit if facts.breach else None,
         "cancelled_by": facts.cancelled_by,
         "kernel_oom": facts.kernel_oom,
+        **({} if facts.rank is None else {"rank": facts.rank}),
         "worker_claim": facts.claim[0] if facts.claim else None,
     }
     outcome, reason = _outcome(facts)
@@ -64,18 +67,26 @@ def _outcome(facts: EndFacts) -> tuple[str, str | None]:
     if facts.breach is not None:
         return facts.breach.outcome, facts.breach.reason
     if facts.kernel_oom and facts.exit_status == -signal.SIGKILL:
-        return "oom", "the kernel killed the worker for lack of memory"
-    return "crash", exit_words(facts.exit_status)
+        return "oom", f"the kernel killed {_who(facts)} for lack of memory"
+    return "crash", exit_words(facts.exit_status, _who(facts))
 
 
-def exit_words(status: int | None) -> str:
-    """An exit status of subprocess in words."""
+def exit_words(status: int | None, who: str) -> str:
+    """How `who` ended in words, by an exit status of subprocess."""
     if status is None:
-        return "the worker closed its pipe and did not end"
+        return f"{who} closed its pipe and did not end"
     if status < 0:
-        try:
-            name = signal.Signals(-status).name
-        except ValueError:
-            name = f"signal {-status}"
-        return f"the worker was ended by {name} without a word"
-    return f"the worker ended with exit code {status} without a word"
+        return f"{who} was ended by {signal_name(status)} without a word"
+    return f"{who} ended with exit code {status} without a word"
+
+
+def signal_name(status: int) -> str:
+    """The signal behind a negative exit status, such as SIGKILL."""
+    try:
+        return signal.Signals(-status).name
+    except ValueError:
+        return f"signal {-status}"
+
+
+def _who(facts: EndFacts) -> str:
+    return "the worker" if facts.rank is None else f"rank {facts.rank}"

@@ -62,6 +62,22 @@ class Kept:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Position:
+    """Where training stands between two blocks: samples and steps done, and the evaluations kept so far."""
+
+    samples: int = 0
+    steps: int = 0
+    kept: tuple[Kept, ...] = ()
+
+
+class Keeper(Protocol):
+    """Keeps what a restarted run needs."""
+
+    def evaluated(self, task: TrainTask, position: Position) -> None:
+        """An evaluation has ended and training will go on; called outside every timed block."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainEnd:
     """How the loop ended: the outcome to claim, and the evaluations to keep."""
 
@@ -71,12 +87,26 @@ class TrainEnd:
     steps: int
 
 
-def train(task: TrainTask, device: Device, plan: TrainPlan, sink: Sink, progress: Progress) -> TrainEnd:
-    """Train to the target, the cap or divergence, emitting every block and evaluation."""
+def train(
+    task: TrainTask,
+    device: Device,
+    plan: TrainPlan,
+    sink: Sink,
+    progress: Progress,
+    *,
+    resume: Position | None = None,
+    keeper: Keeper | None = None,
+) -> TrainEnd:
+    """Train to the target, the cap or divergence, emitting every block and evaluation.
+
+    Args:
+        resume: Where a run whose clock is running goes on; None starts the clock.
+    """
     per_step = task.samples_per_step()
-    samples = steps = 0
-    kept: list[Kept] = []
-    sink.emit(keys.RUN_START)
+    position = resume or Position()
+    samples, steps, kept = position.samples, position.steps, list(position.kept)
+    if resume is None:
+        sink.emit(keys.RUN_START)
     while True:
         block_steps = steps_to_evaluation(plan, samples, per_step)
         loss = _run_block(task, device, block_steps, samples, sink, progress)
@@ -97,7 +127,9 @@ def train(task: TrainTask, device: Device, plan: TrainPlan, sink: Sink, progress
             sink.emit(keys.RUN_STOP, None, {"status": "success" if claim == "ok" else "aborted", "samples": samples})
             sink.flush()
             return TrainEnd(claim=claim, reason=reason, kept=tuple(kept), steps=steps)
-        sink.flush()
+        sink.flush()  # First: what a checkpoint holds is in the log, even if the process dies between the two.
+        if keeper is not None:
+            keeper.evaluated(task, Position(samples=samples, steps=steps, kept=tuple(kept)))
 
 
 def steps_to_evaluation(plan: TrainPlan, samples: int, per_step: int) -> int:

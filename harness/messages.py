@@ -1,4 +1,4 @@
-"""What a worker tells its supervisor: JSON lines over a pipe, stamped by the worker.
+"""What a worker tells its supervisor: JSON lines over a pipe or a socket, stamped by the worker.
 
 The worker buffers events and hands them over at each evaluation and at least every second, so
 that nothing is written inside a timed step.
@@ -8,10 +8,17 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import threading
 import time
 from dataclasses import dataclass
 from typing import Any
+
+HELLO = "hello"
+"""First message of a connection: its value is the rank that speaks."""
+
+RANK_ENDED = "rank_ended"
+"""From a rank's minder: the rank, and its exit status as subprocess gives it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +48,30 @@ def decode(line: bytes) -> Message:
     return Message(monotonic_ns=parts[0], key=str(parts[1]), value=parts[2], meta=parts[3])
 
 
-class Emitter:
-    """The worker's end of the pipe: `emit` buffers, `flush` hands over."""
+def open_channel(address: str, rank: int) -> int:
+    """The descriptor to write to: `address` itself where it is a number, else a socket on which `rank` says hello.
 
-    def __init__(self, descriptor: int) -> None:
+    Raises:
+        OSError: Nobody listens there; the supervisor is gone.
+    """
+    if address.isdecimal():
+        return int(address)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.connect(address)
+        connection.sendall(encode(Message(monotonic_ns=time.monotonic_ns(), key=HELLO, value=rank, meta={})))
+        return connection.detach()
+
+
+class Emitter:
+    """The worker's end of the channel: `emit` buffers, `flush` hands over.
+
+    Args:
+        only: Keys to pass on; None passes all. A rank beside the first tells only what is its own.
+    """
+
+    def __init__(self, descriptor: int, *, only: frozenset[str] | None = None) -> None:
         self._descriptor = descriptor
+        self._only = only
         self._buffer: list[Message] = []
         self._lock = threading.Lock()
 
@@ -53,11 +79,13 @@ class Emitter:
         self, key: str, value: Any = None, meta: dict[str, Any] | None = None, *, at_ns: int | None = None
     ) -> None:
         """Buffer one event, stamped now or at `at_ns` of the monotonic clock."""
+        if self._only is not None and key not in self._only:
+            return
         stamp = time.monotonic_ns() if at_ns is None else at_ns
         self._buffer.append(Message(monotonic_ns=stamp, key=key, value=value, meta=meta or {}))
 
     def flush(self) -> None:
-        """Hand all buffered events to the supervisor. Raises BrokenPipeError when it is gone."""
+        """Hand all buffered events to the supervisor. Raises ConnectionError when it is gone."""
         with self._lock:
             pending, self._buffer = self._buffer, []
             view = memoryview(b"".join(encode(message) for message in pending))
@@ -81,7 +109,7 @@ class Heartbeat(threading.Thread):
             self._emitter.emit("heartbeat", self.progress)
             try:
                 self._emitter.flush()
-            except BrokenPipeError:
+            except ConnectionError:
                 os._exit(1)
 
     def stop(self) -> None:

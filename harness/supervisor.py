@@ -6,27 +6,33 @@ the limits, and seals the bundle. Every way out of here leaves a log whose last 
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from oildrop.harness.child import WorkerProcess
 from oildrop.harness.clock import Clock, HostClock, RunClock
-from oildrop.harness.ending import EndFacts, Ending, ending_of
+from oildrop.harness.ending import EndFacts, Ending, ending_of, signal_name
 from oildrop.harness.host_state import host_state
 from oildrop.harness.inbox import Inbox
 from oildrop.harness.interrupts import Interrupts
 from oildrop.harness.kernel import oom_kills
-from oildrop.harness.messages import Message
+from oildrop.harness.messages import RANK_ENDED, Message
 from oildrop.harness.metering import Metering
 from oildrop.harness.presence import Presence
+from oildrop.harness.ranks.checkpoints import newest
+from oildrop.harness.ranks.crew import Crew
+from oildrop.harness.ranks.hub import Hub
+from oildrop.harness.ranks.launch import Launch, command_of, devices_of, launch_of
 from oildrop.harness.recorder import Recorder
 from oildrop.harness.reserve import free_reserve, is_disk_full
+from oildrop.harness.system.device_ids import salted_id
 from oildrop.harness.watch import Breach, Watch
 from oildrop.results.bundle.write import BundleWriter
 from oildrop.rules import keys
@@ -38,6 +44,8 @@ TICK_S = 0.1
 LOOK_S = 0.5
 """How often memory, clocks and neighbours are looked at."""
 EXIT_WAIT_S = 5.0
+CAUSE_WAIT_S = 2.0
+"""How long is waited once a rank has failed: what killed the first is often heard after the others' errors."""
 
 
 class Observer(Protocol):
@@ -107,32 +115,37 @@ class _Supervision:
         self._clock = clock
         self._recorder = Recorder(job.writer, clock, job.redact)
         self._watch = Watch(job.spec.limits)
-        self._claim: tuple[str, str | None] | None = None
+        self._launch = Launch()
+        self._crew = Crew(1)
         self._memory_peak_bytes = 0
         self._seen_neighbours: set[str] = set()
         self._cpu_marks_s: dict[str, float] = {}
         self._metering: Metering | None = None
         self._breach: Breach | None = None
         self._exit_status: int | None = None
+        self._restarts = 0
+        self._device_uuids: dict[int, list[str]] = {}
 
     def run(self, interrupts: Interrupts) -> Ending:
         """Everything from the first event to the last word."""
         self._open_log()
-        kills_before = oom_kills()
         if self._job.unsupported_reason is not None:
-            self._claim = ("unsupported", self._job.unsupported_reason)
-        else:
-            self._run_worker(interrupts)
-        kills_after = oom_kills()
-        facts = EndFacts(
-            claim=self._claim,
+            self._crew.claims(0, "unsupported", self._job.unsupported_reason)
+            return self._close_log(ending_of(self._facts(interrupts, kernel_oom=False)))
+        return self._close_log(self._run_attempts(interrupts))
+
+    def _facts(self, interrupts: Interrupts, *, kernel_oom: bool) -> EndFacts:
+        """What is known at the end of an attempt."""
+        end = self._crew.first_end
+        return EndFacts(
+            claim=self._crew.claim(),
             breach=self._breach,
             cancelled_by=interrupts.asked_by,
             disk_full=False,
-            exit_status=self._exit_status,
-            kernel_oom=kills_before is not None and kills_after is not None and kills_after > kills_before,
+            exit_status=self._exit_status if end is None else end.status,
+            kernel_oom=kernel_oom,
+            rank=None if end is None else end.rank,
         )
-        return self._close_log(ending_of(facts))
 
     def record_disk_full(self) -> Ending:
         """The last words of a run whose disk was full, once the reserve is freed."""
@@ -155,35 +168,90 @@ class _Supervision:
         record(keys.HOST_STATE, "before", host_state(self._job.store_root))
         self._recorder.sync()
 
-    def _run_worker(self, interrupts: Interrupts) -> None:
-        job = self._job
+    def _run_attempts(self, interrupts: Interrupts) -> Ending:
+        """The workers' one attempt, and another after each crash as long as restarts are left."""
+        spec = self._job.spec
         with (
             fresh_caches() as caches,
-            Presence(job.spec.run_id, device_name(job.spec.backend)) as presence,
-            WorkerProcess(
-                job.writer.path,
-                job.writer.path / "output.log",
-                {**os.environ, **caches, **job.environment},
-                module=job.worker_module,
-            ) as worker,
+            checkpoint_folder(spec) as checkpoints,
+            Presence(spec.run_id, device_name(spec.backend)) as presence,
         ):
-            self._watch.heard(self._clock.now_ns())
+            while True:
+                kills_before = oom_kills()
+                self._run_workers({**os.environ, **caches, **self._job.environment}, checkpoints, presence, interrupts)
+                kills_after = oom_kills()
+                kernel_oom = kills_before is not None and kills_after is not None and kills_after > kills_before
+                ending = ending_of(self._facts(interrupts, kernel_oom=kernel_oom))
+                stopped = keys.RUN_STOP in self._cpu_marks_s
+                if ending.outcome != "crash" or stopped or self._restarts >= spec.max_restarts:
+                    return ending
+                self._record_restart(ending, checkpoints)
+
+    def _run_workers(
+        self, environment: Mapping[str, str], checkpoints: Path | None, presence: Presence, interrupts: Interrupts
+    ) -> None:
+        """One attempt: launch, follow, end."""
+        job = self._job
+        self._begin(launch_of(job.spec.backend, job.spec.settings, environment))
+        with ExitStack() as stack:
+            inbox = Hub() if self._launch.launcher else Inbox()
+            stack.callback(inbox.close)
+            words = (str(job.writer.path), inbox.address, *self._orders(checkpoints))
+            worker = stack.enter_context(
+                WorkerProcess(
+                    command_of(self._launch, job.spec.backend, job.worker_module, inbox.address, words),
+                    job.writer.path / "output.log",
+                    {**environment, **self._launch.environment},
+                    inherited=inbox.inherited,
+                )
+            )
+            inbox.started(worker.exit_status)
             try:
-                self._follow(worker, presence, interrupts)
+                self._follow(worker, inbox, presence, interrupts)
             finally:
                 self._exit_status = worker.end()
                 if self._metering is not None:
                     self._metering.stop()
 
-    def _follow(self, worker: WorkerProcess, presence: Presence, interrupts: Interrupts) -> None:
-        """Record what the worker says until it ends, breaks a limit, or somebody asks for an end."""
-        inbox, look_at_s = Inbox(worker.pipe), 0.0
+    def _begin(self, launch: Launch) -> None:
+        """Nothing is known of a new attempt's ranks."""
+        self._launch, self._crew, self._device_uuids, self._metering = launch, Crew(launch.ranks), {}, None
+        now_ns = self._clock.now_ns()
+        self._watch.heard(now_ns)
+        self._watch.entered("probe", now_ns)
+
+    def _orders(self, checkpoints: Path | None) -> Iterator[str]:
+        """What a worker is told beside its run and channel."""
+        if checkpoints is not None:
+            yield from ("--checkpoints", str(checkpoints))
+        if keys.RUN_START in self._cpu_marks_s:
+            yield "--resume"
+
+    def _record_restart(self, ending: Ending, checkpoints: Path | None) -> None:
+        """Say who fell and where the ranks go on."""
+        self._restarts += 1
+        end = self._crew.first_end
+        status = self._exit_status if end is None else end.status
+        found = newest(checkpoints) if checkpoints is not None else None
+        meta = {
+            "rank": self._crew.culprit,
+            "signal": signal_name(status) if status is not None and status < 0 else None,
+            "reason": ending.reason,
+            "samples": found.samples if found is not None else 0,
+            "steps": found.steps if found is not None else 0,
+        }
+        self._recorder.record(keys.RESTART, self._restarts, meta)
+        self._recorder.sync()
+
+    def _follow(self, worker: WorkerProcess, inbox: Inbox | Hub, presence: Presence, interrupts: Interrupts) -> None:
+        """Record what the workers say until they end, break a limit, or somebody asks for an end."""
+        look_at_s, failed_at_s = 0.0, math.inf
         while not inbox.closed:
             try:
-                for message in inbox.wait(TICK_S):
-                    self._receive(message, worker)
+                for rank, message in inbox.wait(TICK_S):
+                    self._receive(rank, message, worker)
             except (ValueError, BundleError) as error:
-                self._claim = ("crash", str(error))
+                self._crew.claims(0, "crash", str(error))
                 return
             if self._metering is not None:
                 self._metering.write_out()
@@ -191,25 +259,33 @@ class _Supervision:
                 look_at_s = time.monotonic() + LOOK_S
                 self._look(worker, presence)
             self._breach = self._watch.breach(self._clock.now_ns())
-            if interrupts.asked_by is not None or (self._breach is not None and self._claim is None):
+            if interrupts.asked_by is not None or (self._breach is not None and self._crew.claim() is None):
                 return
+            if self._crew.failed and self._crew.ranks > 1:
+                failed_at_s = min(failed_at_s, time.monotonic())
+                if self._crew.first_end is not None or time.monotonic() > failed_at_s + CAUSE_WAIT_S:
+                    self._breach = None
+                    return
         self._breach = None
         worker.wait(EXIT_WAIT_S)
 
-    def _receive(self, message: Message, worker: WorkerProcess) -> None:
+    def _receive(self, rank: int, message: Message, worker: WorkerProcess) -> None:
         now_ns = self._clock.now_ns()
         self._watch.heard(now_ns)
-        proc = "worker-0"
+        proc = f"worker-{rank}"
         if message.key == keys.OUTCOME:
-            self._claim = (str(message.value), message.meta.get("reason"))
+            self._crew.claims(rank, str(message.value), message.meta.get("reason"))
+            return
+        if message.key == RANK_ENDED:
+            self._crew.ended(rank, int(message.meta["status"]))
             return
         if message.key == keys.CHUNK:
             self._recorder.receive_chunk(message, proc)
             return
         if message.key == keys.PROCESS:
-            self._start_metering(message, worker)
+            self._meet(rank, message, worker)
             return
-        if message.key == keys.HEARTBEAT:
+        if message.key == keys.HEARTBEAT and rank == 0:
             self._watch.progressed(int(message.value), now_ns)
         if message.key in (keys.RUN_START, keys.RUN_STOP):
             self._cpu_marks_s[message.key] = time.process_time()
@@ -225,20 +301,30 @@ class _Supervision:
             quality = message.value if isinstance(message.value, float | int) else None
             self._observer.evaluated(int(message.meta.get("samples", 0)), quality)
 
-    def _start_metering(self, message: Message, worker: WorkerProcess) -> None:
-        """Open the meters of the devices that the worker drives, and record both."""
-        spec = self._job.spec
+    def _meet(self, rank: int, message: Message, worker: WorkerProcess) -> None:
+        """Record a rank and its devices; with the last one the meters of all devices are opened."""
+        uuids = [str(uuid) for uuid in message.meta.get("device_uuids", ())]
+        self._device_uuids[rank] = uuids
+        device_ids = [salted_id(self._job.salt, uuid) for uuid in uuids]
+        meta = {"role": "worker", "node": 0, "rank": rank, "pid": message.meta.get("pid"), "device_ids": device_ids}
+        self._recorder.record(keys.PROCESS, f"worker-{rank}", meta)
+        if len(self._device_uuids) == self._crew.ranks:
+            self._start_metering(worker)
+
+    def _start_metering(self, worker: WorkerProcess) -> None:
+        """Open the meters of the devices that the workers drive; of all that are there unless each one is known."""
+        uuids = [uuid for rank in sorted(self._device_uuids) for uuid in self._device_uuids[rank]]
+        if len(set(uuids)) != devices_of(self._job.spec.settings):
+            uuids = []
         self._metering = Metering(
-            spec.backend,
+            self._job.spec.backend,
             worker.pid,
-            device_uuids=tuple(message.meta.get("device_uuids", ())),
+            device_uuids=tuple(uuids),
             salt=self._job.salt,
             start_ns=self._clock.start_ns,
             writer=self._job.writer,
             recorder=self._recorder,
         )
-        meta = {"role": "worker", "node": 0, "rank": 0, "device_ids": list(self._metering.device_ids)}
-        self._recorder.record(keys.PROCESS, "worker-0", meta)
         self._metering.start()
 
     def _look(self, worker: WorkerProcess, presence: Presence) -> None:
@@ -282,6 +368,16 @@ def optimizer_events(spec: RunSpec) -> Iterator[tuple[str, Any]]:
 def device_name(backend: str) -> str:
     """What two runs must share to disturb each other: the processor, or the first accelerator."""
     return "cpu" if backend.endswith("-cpu") else "accelerator-0"
+
+
+@contextmanager
+def checkpoint_folder(spec: RunSpec) -> Iterator[Path | None]:
+    """A scratch folder for checkpoints, removed at the end; None where the run may not be restarted."""
+    if spec.max_restarts == 0:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="oildrop-checkpoints-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @contextmanager

@@ -1,24 +1,25 @@
-"""The process that runs one workload: `python -P -m oildrop.harness.worker RUN_DIR DESCRIPTOR`.
+"""The process that runs one workload, or one rank of it: `python -P -m oildrop.harness.worker RUN_DIR CHANNEL ...`.
 
-It reads `spec.json`, drives the task through its phases and tells the supervisor over the pipe. The
-supervisor alone writes the event log; of the bundle the worker writes only `samples/`.
+It reads `spec.json`, drives the task through its phases and tells the supervisor over the channel. The
+supervisor alone writes the event log; of the bundle rank 0 writes only `samples/`, the others nothing.
 """
 
 from __future__ import annotations
 
-import ctypes
+import argparse
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from oildrop.harness.devices.opening import device_uuids, is_out_of_memory, open_device, require_dtype, runtime_of
-from oildrop.harness.loop import Kept, TrainEnd, TrainPlan, train
-from oildrop.harness.messages import Emitter, Heartbeat
+from oildrop.harness.loop import Kept, Position, TrainEnd, TrainPlan, train
+from oildrop.harness.messages import Emitter, Heartbeat, open_channel
+from oildrop.harness.ranks import checkpoints
+from oildrop.harness.ranks.lineage import die_with_parent
 from oildrop.results.bundle.samples import write_evaluations
 from oildrop.rules import keys
 from oildrop.rules.errors import OildropError, Unsupported
@@ -30,7 +31,36 @@ from oildrop.workloads.protocols import Device, TrainTask
 from oildrop.workloads.registry import make_train_task
 from oildrop.workloads.weights_hash import weights_sha256
 
-PR_SET_PDEATHSIG = 1
+OWN_WORDS = frozenset(
+    (
+        keys.HEARTBEAT,
+        keys.PROCESS,
+        keys.BENCHMARK_SHA256,
+        keys.GATE,
+        keys.WEIGHTS_SHA256,
+        keys.BATCH_SHA256,
+        keys.OUTCOME,
+    )
+)
+"""What ranks beside the first say: their own state. Marks of time are rank 0's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Orders:
+    """The worker's command line.
+
+    Attributes:
+        channel: Where the supervisor listens: an inherited descriptor's number, or a socket's path.
+        rank: This process's among those that train together.
+        checkpoints: Folder of checkpoints; None takes none.
+        resume: Whether the run's clock is running already: go on from the newest checkpoint, or from the first step.
+    """
+
+    run_dir: Path
+    channel: str
+    rank: int
+    checkpoints: Path | None
+    resume: bool
 
 
 class GateFailed(OildropError):
@@ -39,13 +69,13 @@ class GateFailed(OildropError):
 
 def main() -> None:
     """Run the job named on the command line and hand the outcome to the supervisor."""
-    _die_with_parent()
-    run_dir, descriptor = Path(sys.argv[1]), int(sys.argv[2])
-    emitter = Emitter(descriptor)
+    die_with_parent()
+    orders = _orders()
+    emitter = Emitter(open_channel(orders.channel, orders.rank), only=OWN_WORDS if orders.rank else None)
     heartbeat = Heartbeat(emitter)
     heartbeat.start()
-    spec = RunSpec.model_validate_json((run_dir / "spec.json").read_bytes())
-    claim, reason = _attempt(spec, run_dir, emitter, heartbeat)
+    spec = RunSpec.model_validate_json((orders.run_dir / "spec.json").read_bytes())
+    claim, reason = _attempt(spec, orders, emitter, heartbeat)
     emitter.emit(keys.OUTCOME, claim, {"reason": reason})
     heartbeat.stop()
     emitter.flush()
@@ -54,10 +84,20 @@ def main() -> None:
     os._exit(0)
 
 
-def _attempt(spec: RunSpec, run_dir: Path, emitter: Emitter, heartbeat: Heartbeat) -> tuple[str, str | None]:
+def _orders() -> Orders:
+    parser = argparse.ArgumentParser(prog="oildrop.harness.worker", description="Run one rank of one run.")
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("channel")
+    parser.add_argument("--rank", type=int, default=0)
+    parser.add_argument("--checkpoints", type=Path)
+    parser.add_argument("--resume", action="store_true")
+    return Orders(**vars(parser.parse_args()))
+
+
+def _attempt(spec: RunSpec, orders: Orders, emitter: Emitter, heartbeat: Heartbeat) -> tuple[str, str | None]:
     """Outcome to claim, and its reason in one line; the traceback goes to output.log."""
     try:
-        end = run_training(spec, run_dir, emitter, heartbeat)
+        end = run_training(spec, orders, emitter, heartbeat)
     except Unsupported as error:
         return "unsupported", str(error)
     except GateFailed as error:
@@ -70,38 +110,53 @@ def _attempt(spec: RunSpec, run_dir: Path, emitter: Emitter, heartbeat: Heartbea
     return end.claim, end.reason
 
 
-def run_training(spec: RunSpec, run_dir: Path, emitter: Emitter, heartbeat: Heartbeat) -> TrainEnd:
+def run_training(spec: RunSpec, orders: Orders, emitter: Emitter, heartbeat: Heartbeat) -> TrainEnd:
     """All phases of one training run, up to the closed chunk of its kept evaluations."""
-    benchmark = _benchmark_of(spec)
+    benchmark = _benchmark_of(spec, emitter)
     device = open_device(spec.backend)
     require_dtype(device, str(spec.settings["execution.dtype"]))
-    emitter.emit(keys.PROCESS, "worker-0", {"device_uuids": list(device_uuids(device))})
+    emitter.emit(
+        keys.PROCESS, f"worker-{orders.rank}", {"pid": os.getpid(), "device_uuids": list(device_uuids(device))}
+    )
     emitter.flush()
     gates = gate_settings(benchmark.gates, benchmark.tiers[spec.tier])
     task = make_train_task(benchmark.task, {**spec.settings, **gates}, device)
-    _set_up(task, spec, device, emitter)
+    _build(task, device, emitter)
     plan = _plan(spec, benchmark, task)
-    emitter.emit(keys.GLOBAL_BATCH_SIZE, task.samples_per_step())
-    emitter.emit(keys.TRAIN_SAMPLES, plan.cap_samples)
-    emitter.emit(keys.INIT_STOP)
-    emitter.flush()
-    end = train(task, device, plan, emitter, heartbeat)
+    resume = None
+    if orders.resume:
+        resume = _take_up(task, spec, orders, emitter)
+    else:
+        _prove_and_start(task, spec, device, emitter)
+        emitter.emit(keys.GLOBAL_BATCH_SIZE, task.samples_per_step())
+        emitter.emit(keys.TRAIN_SAMPLES, plan.cap_samples)
+        emitter.emit(keys.INIT_STOP)
+        emitter.flush()
+    keeper = None
+    if orders.checkpoints is not None:
+        keeper = checkpoints.Checkpoints(orders.checkpoints, writes=orders.rank == 0)
+    end = train(task, device, plan, emitter, heartbeat, resume=resume, keeper=keeper)
     with _phase(emitter, "teardown"):
-        _keep_evaluations(end.kept, run_dir, emitter)
+        if orders.rank == 0:
+            _keep_evaluations(end.kept, orders.run_dir, emitter)
         emitter.emit(
             keys.MEMORY, device.memory_peak_bytes(), {"scope": "process" if "cpu" in spec.backend else "device"}
         )
     return end
 
 
-def _set_up(task: TrainTask, spec: RunSpec, device: Device, emitter: Emitter) -> None:
-    """Everything before the clock: data, compile, gates, weights, warm-up."""
+def _build(task: TrainTask, device: Device, emitter: Emitter) -> None:
+    """Data and graphs."""
     with _phase(emitter, "data"):
         task.load_data()
     with _phase(emitter, "compile"):
         task.build()
         device.synchronize()
     emitter.emit(keys.RUNTIME, device.backend, runtime_of(device))
+
+
+def _prove_and_start(task: TrainTask, spec: RunSpec, device: Device, emitter: Emitter) -> None:
+    """What else comes before the clock: gates, weights, warm-up."""
     with _phase(emitter, "gates"):
         _pass_gates(task, emitter)
     with _phase(emitter, "init"):
@@ -112,6 +167,20 @@ def _set_up(task: TrainTask, spec: RunSpec, device: Device, emitter: Emitter) ->
         task.warm_up()
         device.synchronize()
         emitter.emit(keys.WEIGHTS_SHA256, weights_sha256(task.weights()), {"when": "warmup"})
+
+
+def _take_up(task: TrainTask, spec: RunSpec, orders: Orders, emitter: Emitter) -> Position:
+    """State of the newest checkpoint, else of the run's first step; the gates were passed before the crash."""
+    found = checkpoints.newest(orders.checkpoints) if orders.checkpoints is not None else None
+    position = Position()
+    with _phase(emitter, "init"):
+        if found is None:
+            task.initialise(spec.seed)
+        else:
+            state, position = checkpoints.read(found)
+            task.restore(spec.seed, state)
+        emitter.emit(keys.WEIGHTS_SHA256, weights_sha256(task.weights()), {"when": f"restart after {position.samples}"})
+    return position
 
 
 def _pass_gates(task: TrainTask, emitter: Emitter) -> None:
@@ -149,8 +218,11 @@ def _keep_evaluations(kept: tuple[Kept, ...], run_dir: Path, emitter: Emitter) -
     emitter.emit(keys.CHUNK, name)
 
 
-def _benchmark_of(spec: RunSpec) -> Benchmark:
+def _benchmark_of(spec: RunSpec, emitter: Emitter) -> Benchmark:
+    """The installed benchmark, announced before it is compared: the log shows which rank had another."""
     benchmark = load_rulebook().benchmarks[spec.benchmark]
+    emitter.emit(keys.BENCHMARK_SHA256, benchmark.sha256)
+    emitter.flush()
     if benchmark.sha256 != spec.benchmark_sha256:
         raise OildropError(
             f"the rulebook's {spec.benchmark} changed after this run was planned: "
@@ -170,13 +242,6 @@ def _phase(emitter: Emitter, name: str) -> Iterator[None]:
 def _one_line(error: BaseException) -> str:
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0] if text else ''}"[:500]
-
-
-def _die_with_parent() -> None:
-    """Linux: have the kernel kill this process when its parent dies, even while it is stopped."""
-    if sys.platform == "linux":
-        libc: Any = ctypes.CDLL(None, use_errno=True)
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,23 @@ CATALOGUE: dict[str, MetricMeaning] = {
         label="Training samples a second", unit="samples/s", better="higher", kinds=TRAIN,
         text="Documents or images of all training blocks over the time of those blocks, evaluations left out.",
     ),
+    "train_tokens_per_s_per_device": _M(
+        label="Training tokens a second a device", unit="tokens/s", better="higher", kinds=TRAIN,
+        text="Training tokens a second over the devices that share each batch; equal to it on one device.",
+    ),
+    "train_samples_per_s_per_device": _M(
+        label="Training samples a second a device", unit="samples/s", better="higher", kinds=TRAIN,
+        text="Training samples a second over the devices that share each batch; equal to it on one device.",
+    ),
+    "scaling_efficiency": _M(
+        label="Scaling efficiency", unit="1", better="higher", kinds=TRAIN,
+        text="Tokens a second a device on several devices over those on one; a statement about two configurations, "
+        "made by `oildrop compare`.",
+    ),
+    "restarts": _M(
+        label="Restarts", unit="1", better="lower", kinds=TRAIN,
+        text="How often the ranks were started again from a checkpoint after a crash; the clock ran on.",
+    ),
     "final_quality": _M(
         label="Final quality", unit="nats", better="lower", kinds=TRAIN,
         text="Quality at the last evaluation, recomputed by the judge from the kept per-document losses.",

@@ -8,9 +8,10 @@ from typing import Any
 from oildrop.rules.canonical import json_number
 from oildrop.rules.case import Case
 from oildrop.rules.catalogue import metrics_of
-from oildrop.rules.checks import convergence_checks, log_checks, machine_checks, task_checks
+from oildrop.rules.checks import convergence_checks, log_checks, machine_checks, rank_checks, task_checks
 from oildrop.rules.checks.registry import CHECKS, Judged
 from oildrop.rules.evidence import Evidence
+from oildrop.rules.measures.devices import device_metrics
 from oildrop.rules.measures.energy import energy_metrics
 from oildrop.rules.measures.resources import busy_metric, memory_metric
 from oildrop.rules.measures.speed import overhead_metric, rate_metrics, share_metrics
@@ -20,10 +21,10 @@ from oildrop.rules.records import Finding, Judgement, Metric
 from oildrop.rules.rulebook import Rulebook
 from oildrop.rules.verdict import Verdict, derive
 
-JUDGE_VERSION = "2"
+JUDGE_VERSION = "3"
 """Rises whenever the same evidence may be judged differently."""
 
-CHECK_FILES = (log_checks, task_checks, convergence_checks, machine_checks)
+CHECK_FILES = (log_checks, task_checks, convergence_checks, machine_checks, rank_checks)
 """The files whose import fills the table of checks."""
 
 
@@ -61,6 +62,7 @@ def _all_metrics(case: Case, verdict: Verdict) -> Iterator[Metric]:
     yield from target_metrics(case, verdict)
     yield from quality_metrics(case)
     yield from rate_metrics(case)
+    yield from device_metrics(case)
     yield from share_metrics(case)
     yield from energy_metrics(case, verdict)
     yield from work_metrics(case)

@@ -43,7 +43,11 @@ MEMORY = "memory"
 HOST_STATE = "host_state"
 CLOCK = "clock"
 OTHER_RUN = "other_run"
+RESTART = "restart"
 OUTCOME = "outcome"
 
 PHASES = ("probe", "data", "compile", "gates", "init", "warmup", "train", "serve", "eval", "teardown")
-"""Every phase a log may name; a run enters them in this order, `train` and `eval` in turn."""
+"""Every phase a log may name; a run enters them in this order, `train` and `eval` in turn.
+
+After a `restart` a run enters them anew, without `gates` and `warmup` where its clock runs already.
+"""

@@ -61,6 +61,8 @@ class RunSpec(Record):
         seed: The seed itself; `seed_index` is its k in the rulebook's sequence, None for a chosen seed.
         seeds_chosen: True when the seed was picked by hand (`--seeds`): such a run is never ranked.
         command: The command line that repeats this run.
+        processes: The ranks that are to train; pids and devices are in the log's `process` events.
+        max_restarts: How often the ranks may be started again after one of them has crashed.
     """
 
     schema_id: Literal["oildrop.spec/1"] = Field(default="oildrop.spec/1", alias="schema")
@@ -88,6 +90,7 @@ class RunSpec(Record):
     note: str | None = None
     command: tuple[str, ...] = ()
     processes: tuple[Process, ...] = ()
+    max_restarts: int = Field(default=0, ge=0)
     oildrop_version: str
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)

@@ -1,7 +1,12 @@
-"""A run's marks, blocks, evaluations and phases, read out of its event log."""
+"""A run's marks, blocks, evaluations, phases and restarts, read out of its event log.
+
+A crash throws away what was trained since the last checkpoint. Blocks and evaluations after it are left out of the
+timeline, the time that they took is not: the clock runs on.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,11 +46,28 @@ class EvaluationMark:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Restart:
+    """The ranks were started again at `t_ns`, after `samples` samples; `lost_samples` had been consumed beyond them.
+
+    Attributes:
+        rank: Which rank had failed; None where that is not known.
+        reason: How it had, in words.
+    """
+
+    t_ns: int
+    rank: int | None
+    reason: str
+    samples: int
+    lost_samples: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Timeline:
     """What happened when, in nanoseconds since the run's start.
 
     Attributes:
         end_ns: The last stamp in the log.
+        blocks: Those whose work was kept, each where the one before ended; likewise `evaluations`.
         malformed: One sentence for each event that lacks a number it should have.
     """
 
@@ -55,6 +77,7 @@ class Timeline:
     blocks: tuple[Block, ...]
     evaluations: tuple[EvaluationMark, ...]
     phases: tuple[PhaseSpan, ...]
+    restarts: tuple[Restart, ...]
     malformed: tuple[str, ...]
 
     @property
@@ -79,13 +102,25 @@ def timeline_of(evidence: Evidence) -> Timeline:
     malformed: list[str] = []
     start, stop = evidence.first(keys.RUN_START), evidence.first(keys.RUN_STOP)
     end_ns = max((event.t_ns for event in evidence.events), default=0)
+    blocks: list[Block] = []
+    evaluations: list[EvaluationMark] = []
+    restarts: list[Restart] = []
+    for attempt in _attempts(evidence):
+        if attempt.restart is not None:
+            restart = _restart(attempt.restart, blocks, malformed)
+            blocks = [block for block in blocks if block.samples_before + block.samples <= restart.samples]
+            evaluations = [mark for mark in evaluations if mark.samples <= restart.samples]
+            restarts.append(restart)
+        blocks += _blocks(attempt, malformed)
+        evaluations += _evaluations(attempt, malformed)
     return Timeline(
         run_start_ns=start.t_ns if start else None,
         run_stop_ns=stop.t_ns if stop else None,
         end_ns=end_ns,
-        blocks=tuple(_blocks(evidence, malformed)),
-        evaluations=tuple(_evaluations(evidence, malformed)),
+        blocks=tuple(blocks),
+        evaluations=tuple(evaluations),
         phases=tuple(_phases(evidence, end_ns)),
+        restarts=tuple(restarts),
         malformed=tuple(malformed),
     )
 
@@ -97,9 +132,48 @@ def number(value: Any) -> float:
     return float(value)
 
 
-def _blocks(evidence: Evidence, malformed: list[str]) -> list[Block]:
+@dataclass(frozen=True, kw_only=True)
+class _Attempt:
+    """What was logged between two restarts, of which `restart` is the one before it; None for the first."""
+
+    restart: Event | None
+    evidence: Evidence
+    first_seq: int
+    after_seq: int
+
+    def all(self, key: str) -> tuple[Event, ...]:
+        """The attempt's events of `key`: a process that was killed may leave a start without its stop."""
+        return tuple(event for event in self.evidence.all(key) if self.first_seq <= event.seq < self.after_seq)
+
+
+def _attempts(evidence: Evidence) -> Iterator[_Attempt]:
+    events: tuple[Event | None, ...] = (None, *evidence.all(keys.RESTART))
+    seqs = [0 if event is None else event.seq for event in events]
+    ends = [*seqs[1:], max((event.seq for event in evidence.events), default=0) + 1]
+    for event, first_seq, after_seq in zip(events, seqs, ends, strict=True):
+        yield _Attempt(restart=event, evidence=evidence, first_seq=first_seq, after_seq=after_seq)
+
+
+def _restart(event: Event, blocks: list[Block], malformed: list[str]) -> Restart:
+    consumed = max((block.samples_before + block.samples for block in blocks), default=0)
+    try:
+        samples = _count(event, "samples")
+    except _Malformed as error:
+        malformed.append(str(error))
+        samples = consumed
+    rank = event.meta.get("rank")
+    return Restart(
+        t_ns=event.t_ns,
+        rank=rank if isinstance(rank, int) else None,
+        reason=str(event.meta.get("reason")),
+        samples=samples,
+        lost_samples=max(0, consumed - samples),
+    )
+
+
+def _blocks(attempt: _Attempt, malformed: list[str]) -> list[Block]:
     blocks = []
-    for start, stop in zip(evidence.all(keys.BLOCK_START), evidence.all(keys.BLOCK_STOP), strict=False):
+    for start, stop in zip(attempt.all(keys.BLOCK_START), attempt.all(keys.BLOCK_STOP), strict=False):
         try:
             blocks.append(
                 Block(
@@ -117,9 +191,9 @@ def _blocks(evidence: Evidence, malformed: list[str]) -> list[Block]:
     return blocks
 
 
-def _evaluations(evidence: Evidence, malformed: list[str]) -> list[EvaluationMark]:
+def _evaluations(attempt: _Attempt, malformed: list[str]) -> list[EvaluationMark]:
     marks = []
-    logged = (evidence.all(keys.EVAL_START), evidence.all(keys.EVAL_STOP), evidence.all(keys.EVAL_ACCURACY))
+    logged = (attempt.all(keys.EVAL_START), attempt.all(keys.EVAL_STOP), attempt.all(keys.EVAL_ACCURACY))
     for start, stop, result in zip(*logged, strict=False):
         try:
             marks.append(

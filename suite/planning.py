@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from oildrop.harness.backends import BACKENDS, availability, choose_backend
+from oildrop.harness.ranks.launch import devices_of, ranks_of
 from oildrop.harness.system.probe import probe_system
 from oildrop.results.identity import store_identity
 from oildrop.results.layout import StoreLayout
@@ -18,7 +19,8 @@ from oildrop.rules.canonical import sha256_bytes
 from oildrop.rules.errors import UsageError
 from oildrop.rules.identity import rulebook_seed, set_id, workload_id
 from oildrop.rules.loading import load_rulebook
-from oildrop.rules.records import Limits, RunSpec
+from oildrop.rules.records import Limits, Process, RunSpec, Scalar
+from oildrop.rules.reference import batch_in, batch_key
 from oildrop.rules.rulebook import Benchmark, Rulebook
 from oildrop.rules.settings import Resolved, find_benchmark, nearest, resolve
 from oildrop.rules.system import System
@@ -50,6 +52,7 @@ class RunRequest:
     timeout_s: float | None = None
     memory_limit_bytes: int | None = None
     note: str | None = None
+    max_restarts: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +139,21 @@ def _benchmark_names(request: RunRequest, rulebook: Rulebook) -> tuple[str, ...]
 
 
 def _resolved(request: RunRequest, benchmark: Benchmark) -> Resolved:
-    return resolve(benchmark, request.tier or DEFAULT_TIER, request.division, dict(request.changes))
+    resolved = resolve(benchmark, request.tier or DEFAULT_TIER, request.division, dict(request.changes))
+    require_even_shares(resolved.settings)
+    return resolved
+
+
+def require_even_shares(settings: Mapping[str, Scalar]) -> None:
+    """Raises UsageError where the devices cannot share a training batch evenly."""
+    devices, batch = devices_of(settings), batch_in(settings)
+    if batch is None or batch % devices == 0:
+        return
+    fitting = ", ".join(str(count) for count in range(1, batch + 1) if batch % count == 0)
+    raise UsageError(
+        f"execution.devices = {devices} does not divide {batch_key(settings)} = {batch}, and each device takes an "
+        f"equal share; use one of {fitting}"
+    )
 
 
 def _planned_set(host: _Host, benchmark: Benchmark, resolved: Resolved) -> PlannedSet:
@@ -181,6 +198,10 @@ def _planned_set(host: _Host, benchmark: Benchmark, resolved: Resolved) -> Plann
             session_id=host.session_id,
             boot_id=host.boot_id,
             note=host.note,
+            processes=tuple(
+                Process(role="worker", rank=rank) for rank in range(ranks_of(host.backend, resolved.settings))
+            ),
+            max_restarts=request.max_restarts,
             command=repeat_command(request, benchmark.name, tier_name, host.backend, index),
             oildrop_version=version("oildrop"),
         )
@@ -219,6 +240,8 @@ def repeat_command(request: RunRequest, benchmark: str, tier: str, backend: str,
         parts += ["--timeout", f"{request.timeout_s:g}"]
     if request.memory_limit_bytes is not None:
         parts += ["--memory-limit", str(request.memory_limit_bytes)]
+    if request.max_restarts:
+        parts += ["--max-restarts", str(request.max_restarts)]
     if index is not None:
         parts += ["--seeds", str(index)]
     return tuple(parts)

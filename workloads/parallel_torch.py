@@ -29,6 +29,9 @@ from oildrop.workloads.engine import Inputs
 from oildrop.workloads.protocols import Settings
 from oildrop.workloads.shares import share
 
+BACKENDS = {"cpu": "gloo", "cuda": "nccl"}
+"""What carries messages between devices of a kind; ROCm's are called cuda and nccl too."""
+
 METHODS = ("losses", "score")
 """What a model is asked for: under FSDP2 the calls that gather its weights."""
 
@@ -71,7 +74,7 @@ class Ranks:
 
     def __init__(self, device: torch.device, *, sharded: bool) -> None:
         if not dist.is_initialized():
-            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            dist.init_process_group(BACKENDS[device.type])
         self.rank, self.count = dist.get_rank(), dist.get_world_size()
         self._device = device
         self._sharded = sharded
@@ -137,10 +140,12 @@ def ranks_of(settings: Settings, device: torch.device) -> Alone | Ranks:
     """This process among those that the launcher started.
 
     Raises:
-        Unsupported: The launcher started another number of processes than devices are asked for, or weights are to be
-            cut on a single device.
+        Unsupported: The launcher started another number of processes than devices are asked for, weights are to be
+            cut on a single device, or devices of this kind cannot be joined.
     """
     count, sharding = int(settings.get("execution.devices", 1)), str(settings.get("execution.sharding", "replicated"))
+    if count > 1 and device.type not in BACKENDS:
+        raise Unsupported(f"execution.devices is {count}: PyTorch joins no {device.type} devices; use 1")
     if count == 1:
         if sharding == "sharded":
             raise Unsupported(

@@ -31,6 +31,9 @@ def busy_metric(case: Case) -> Metric:
     series = find_series(case, "process", "cpu_s", device="worker")
     if timeline.run_start_ns is None or timeline.run_stop_ns is None:
         return absent("busy_fraction", "the run has no run_start or no run_stop", formula=formula, scope="process")
+    if timeline.restarts:
+        reason = "the workers were restarted, and the count of their processor time with them"
+        return absent("busy_fraction", reason, formula=formula, scope="process")
     if series is None or system is None:
         return absent("busy_fraction", "no meter read the worker's processor time", formula=formula, scope="process")
     window = (timeline.run_start_ns, timeline.run_stop_ns)

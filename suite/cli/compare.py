@@ -35,11 +35,13 @@ def compare(
     """Compare all runs of A's configuration with all runs of B's, failed ones included.
 
     Runs of the same seed are paired. A ratio above 1 means that A does better; where the runs are too few
-    to say, the answer is "unresolved" and how many it would take.
+    to say, the answer is "unresolved" and how many it would take. Where only execution.devices differs, it
+    says the scaling efficiency too.
     """
     from oildrop.results.ingest import refresh
     from oildrop.results.layout import store_layout
     from oildrop.results.views import find_run, list_runs
+    from oildrop.suite.cli.scaling import scaling_of, scaling_sentence
     from oildrop.suite.cli.sides import sides_of
 
     _check_metrics(metrics or [])
@@ -48,11 +50,15 @@ def compare(
     chosen_a, chosen_b = find_run(layout, a), find_run(layout, b)
     side_a, side_b = sides_of(chosen_a, chosen_b, list_runs(layout))
     results = _compare(side_a, side_b, metrics or [])
+    scaling = scaling_of((chosen_a, side_a), (chosen_b, side_b))
     if as_json:
         sides = {"a": _side_document(chosen_a, side_a), "b": _side_document(chosen_b, side_b)}
-        print_document({"schema": "oildrop.comparison/1", "store": layout.root, **sides, "comparisons": results})
-    else:
-        _print_comparisons(results)
+        found = {"comparisons": results, "scaling_efficiency": scaling}
+        print_document({"schema": "oildrop.comparison/1", "store": layout.root, **sides, **found})
+        return
+    _print_comparisons(results)
+    if scaling is not None:
+        screen().print(scaling_sentence(scaling))
 
 
 def _check_metrics(names: Sequence[str]) -> None:

@@ -44,6 +44,8 @@ def run(
     division: Annotated[str, _option("--division", "D", "Rules: closed or open (closed).")] = "closed",
     timeout: Annotated[float | None, _option("--timeout", "S", "Deadline of a run in seconds.")] = None,
     memory_limit: Annotated[str | None, _option("--memory-limit", "BYTES", "Most memory, as 2GiB.")] = None,
+    max_restarts: Annotated[int, typer.Option("--max-restarts", metavar="M", min=0, show_default=False,
+        help="Go on from a checkpoint after a crash, M times (0).")] = 0,
     note: Annotated[str | None, _option("--note", "TEXT", "Words kept with each run.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be run; write nothing.")] = False,
     store: options.Store = None,
@@ -65,6 +67,7 @@ def run(
         timeout_s=parsing.parse_seconds("--timeout", timeout),
         memory_limit_bytes=None if memory_limit is None else parsing.parse_bytes("--memory-limit", memory_limit),
         note=note,
+        max_restarts=max_restarts,
     )
     layout = store_layout(store)
     planned = plan(request, layout, create=not dry_run)

@@ -165,6 +165,15 @@ def late_outcome_only(run: Any) -> None:
     )  # fmt: skip
 
 
+def other_batches(run: Any) -> None:
+    run.add(keys.BATCH_SHA256, 3.2, "c" * 64, proc="worker-1", batches=4)
+
+
+def restarted(run: Any) -> None:
+    run.add(keys.RESTART, 0.6, 1, proc="supervisor", rank=1, signal="SIGKILL", reason="killed", samples=0, steps=0)
+    run.rows.insert(2, run.rows.pop())
+
+
 BREAKERS: dict[str, Callable[[Any], None]] = {
     "R001": second_start,
     "R002": changed_file,
@@ -197,6 +206,8 @@ BREAKERS: dict[str, Callable[[Any], None]] = {
     "R029": wall_clock_set,
     "R030": chosen_seed,
     "R031": batch_without_reference,
+    "R032": other_batches,
+    "R033": restarted,
 }
 
 

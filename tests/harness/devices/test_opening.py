@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -77,9 +76,7 @@ def test_mlx_opens_alone_with_its_short_products_off_and_is_refused_when_they_ar
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
-def test_the_worker_refuses_a_dtype_before_it_touches_the_task(
-    dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_worker_refuses_a_dtype_before_it_touches_the_task(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def lacks(device: Any, name: str, asked: str) -> str | None:
         return "a GPU of 2017" if (name, asked) == ("missing_dtype", "bf16") else None
 
@@ -87,12 +84,13 @@ def test_the_worker_refuses_a_dtype_before_it_touches_the_task(
         raise ZeroDivisionError("went on")
 
     monkeypatch.setattr(opening, "_facts", lacks)
-    monkeypatch.setattr(worker, "_benchmark_of", lambda spec: None)
+    monkeypatch.setattr(worker, "_benchmark_of", lambda spec, emitter: None)
     monkeypatch.setattr(worker, "open_device", lambda backend: SimpleNamespace(backend=backend))
     monkeypatch.setattr(worker, "device_uuids", lambda device: ())
     spec: Any = SimpleNamespace(backend="torch-cuda", settings={"execution.dtype": dtype})
     sink: Any = SimpleNamespace(emit=emit)
-    claim, reason = worker._attempt(spec, tmp_path, sink, sink)
+    orders: Any = SimpleNamespace(rank=0)
+    claim, reason = worker._attempt(spec, orders, sink, sink)
     expected = {
         "fp32": ("crash", "ZeroDivisionError: went on"),
         "bf16": (
