@@ -6,7 +6,7 @@ It is the step that `engine_jax` runs, of the declared dtype, with donated state
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import version
@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, ShapeDtypeStruct
 from jax.experimental import topologies
+from jax.experimental.mesh_utils import create_device_mesh
 from jax.sharding import NamedSharding, PartitionSpec
 
 from oildrop.workloads.collectives import counted_collectives
@@ -69,6 +70,24 @@ class Gathered:
         return {name: jax.lax.with_sharding_constraint(weights[name], place) for name, place in self.places.items()}
 
 
+def chips_of(place: Slice) -> Sequence[Any]:
+    """The slice's chips, each a device that can be compiled for and nothing else."""
+    options = {"chip_config_name": place.chip_config} if place.chip_config else {}
+    devices: Sequence[Any] = topologies.get_topology_desc(
+        platform="tpu", topology_name=place.topology, **options
+    ).devices
+    return devices
+
+
+def mesh_of(devices: Sequence[Any], mesh: Mesh) -> jax.sharding.Mesh:
+    """`mesh` laid over `devices`, neighbours along an axis close to each other.
+
+    An axis may take a part of one of the grid's sides: 2 chips of 4, say.
+    """
+    grid = create_device_mesh((mesh.data, mesh.model), devices, allow_split_physical_axes=True)
+    return jax.sharding.Mesh(grid, (DATA, MODEL))
+
+
 def compiled_step(task: str, settings: Settings, place: Slice, mesh: Mesh, folder: Path) -> dict[str, Any]:
     """What the compiler says of `task`'s training step, in the types that JSON has.
 
@@ -80,9 +99,8 @@ def compiled_step(task: str, settings: Settings, place: Slice, mesh: Mesh, folde
         where memory is short, or `memory` (bytes of one chip), `xla` (its own counts for one chip) and `collectives`,
         which are None where the compiler left no text.
     """
-    options = {"chip_config_name": place.chip_config} if place.chip_config else {}
-    found = topologies.get_topology_desc(platform="tpu", topology_name=place.topology, **options)
-    on = topologies.make_mesh(found, (mesh.data, mesh.model), (DATA, MODEL))
+    devices = chips_of(place)
+    on = mesh_of(devices, mesh)
     arguments = _arguments(task, settings, on, mesh)
     state, _, rate = arguments
     model = Gathered(model=_model(task, settings), places=_places(task, settings, on, replace(mesh, sharded=False)))
@@ -93,10 +111,9 @@ def compiled_step(task: str, settings: Settings, place: Slice, mesh: Mesh, folde
     )
     start = time.perf_counter()
     lowered = step.lower(*arguments)
-    first: Any = found.devices[0]
     report = {
-        "device_kind": first.device_kind,
-        "chips": len(found.devices),
+        "device_kind": devices[0].device_kind,
+        "chips": len(devices),
         "jax": version("jax"),
         "libtpu": version("libtpu"),
         "lower_s": time.perf_counter() - start,
