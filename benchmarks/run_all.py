@@ -1,6 +1,6 @@
 """Runs every `bench_*.py` beside this file, one after the other, and prints one table.
 
-Each has `main() -> list[Row]`. Give parts of their names to run only those:
+Each has `main() -> list[Row | Skipped]`. Give parts of their names to run only those:
 `python benchmarks/run_all.py overhead ingest`. The exit status is 1 when a bound fails or a benchmark does.
 """
 
@@ -16,7 +16,7 @@ from rich.console import Console
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))  # python -P leaves it out; the scripts share table.py and pairs.py
 
-from table import Row, print_table  # noqa: E402
+from table import Row, Skipped, print_table  # noqa: E402
 
 
 def chosen(folder: Path, words: list[str]) -> list[str]:
@@ -32,7 +32,7 @@ def main(words: list[str], folder: Path = HERE) -> int:
     if not names:
         console.print(f"No bench_*.py matches {' '.join(words) or 'at all'}.")
         return 1 if words else 0
-    rows: list[Row] = []
+    rows: list[Row | Skipped] = []
     broken = []
     for name in names:
         console.print(f"{name} ...")
@@ -44,7 +44,7 @@ def main(words: list[str], folder: Path = HERE) -> int:
     print_table(rows, console)
     for name in broken:
         console.print(f"{name} ended with an error (above)")
-    return 1 if broken or any(row.bound and row.holds is False for row in rows) else 0
+    return 1 if broken or any(isinstance(row, Row) and row.bound and row.holds is False for row in rows) else 0
 
 
 if __name__ == "__main__":

@@ -56,10 +56,21 @@ class Row:
         return " and ".join(filter(None, (low, high)))
 
 
-def print_table(rows: Iterable[Row], console: Console) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Skipped:
+    """A figure that this machine cannot give, and why."""
+
+    name: str
+    reason: str
+
+
+def print_table(rows: Iterable[Row | Skipped], console: Console) -> None:
     """Print `rows` with their intervals and verdicts."""
     table = Table("what", "value", "95 % interval", "unit", "n", "bound", "verdict")
     for row in rows:
+        if isinstance(row, Skipped):
+            table.add_row(row.name, "", row.reason, "", "", "", "skipped")
+            continue
         verdict = VERDICTS[row.holds] if row.bound else ""
         interval = f"{row.low:.4g} to {row.high:.4g}"
         table.add_row(row.name, f"{row.value:.4g}", interval, row.unit, str(row.count), row.bound, verdict)

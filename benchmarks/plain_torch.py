@@ -1,6 +1,7 @@
-"""The model of `lm-pretrain` as somebody would write it without Oildrop: the yardstick of our own training loop.
+"""The model of `lm-pretrain` in PyTorch as somebody would write it without Oildrop: a yardstick of our own loop.
 
-Nothing of the project is imported here. Tokens are random, made beforehand and sliced; weights are PyTorch's own.
+Nothing of the project is imported here. Tokens are random, made beforehand and sliced; weights are PyTorch's own. A
+running average of the weights belongs to the task, so this loop keeps one too.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import time
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+DECAY = 0.95
 
 
 class Block(nn.Module):
@@ -63,12 +66,15 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 class PlainLoop:
-    """A plain training loop over tokens made beforehand: forward, backward, fused AdamW."""
+    """A plain training loop over tokens made beforehand: forward, backward, fused AdamW, running average."""
 
-    def __init__(self, *, batch: int, length: int, vocabulary: int, bf16: bool, compiled: bool, **shape: int) -> None:
+    def __init__(
+        self, *, batch: int, length: int, vocabulary: int, bf16: bool = False, compiled: bool = False, **shape: int
+    ) -> None:
         self.model = PlainDecoder(vocabulary=vocabulary, length=length, **shape)
         self.forward = torch.compile(self.model, dynamic=False) if compiled else self.model
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, betas=(0.9, 0.98), fused=True)
+        self.average = [parameter.detach().clone() for parameter in self.model.parameters()]
         self.tokens = torch.randint(vocabulary, (64 * batch, length + 1))
         self.batch = batch
         self.bf16 = bf16
@@ -85,6 +91,8 @@ class PlainLoop:
         loss.backward()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            torch._foreach_lerp_(self.average, list(self.model.parameters()), 1 - DECAY)
 
     def steps_per_s(self, steps: int) -> float:
         """Rate over `steps` steps."""
