@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import mlx.core as mx
 import numpy as np
 from mlx import optimizers
+from mlx.nn.utils import average_gradients
 from numpy.typing import NDArray
 
 from oildrop.rules.errors import Unsupported
@@ -143,8 +144,12 @@ class MlxEngine:
 
     def gradients(self, inputs: Placed[mx.array], dtype: str) -> dict[str, NDArray[np.float32]]:
         """What `step` hands to the optimizer."""
-        found = self._gradients[dtype](self._weights, *inputs)
-        return _on_host({name: self._mean(gradient) for name, gradient in found.items()})
+        return _on_host(self._averaged(self._gradients[dtype](self._weights, *inputs)))
+
+    def _averaged(self, gradients: Tensors) -> dict[str, mx.array]:
+        """Over all ranks, many tensors in one exchange; as a list, because MLX takes dots in names for a tree's."""
+        means = average_gradients(list(gradients.values()), self._group)
+        return dict(zip(gradients, means, strict=True))
 
     def _mean(self, tensor: mx.array) -> mx.array:
         """Over all ranks, on each of them."""
@@ -162,8 +167,9 @@ class MlxEngine:
 
         def step(*inputs: mx.array) -> mx.array:
             loss, gradients = mean_loss_and_gradients(self._weights, *inputs)
+            gradients = self._averaged(gradients)
             for optimizer, names in self._parts:
-                its_gradients = {name: self._mean(gradients[name]) for name in names}
+                its_gradients = {name: gradients[name] for name in names}
                 self._weights.update(optimizer.apply_gradients(its_gradients, self._weights))
             for name, average in self._average.items():
                 self._average[name] = average + share * (self._weights[name] - average)
