@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -32,6 +31,7 @@ from oildrop.harness.ranks.hub import Hub
 from oildrop.harness.ranks.launch import Launch, command_of, devices_of, launch_of
 from oildrop.harness.recorder import Recorder
 from oildrop.harness.reserve import free_reserve, is_disk_full
+from oildrop.harness.surroundings import checkpoint_folder, device_name, fresh_caches, optimizer_events
 from oildrop.harness.system.device_ids import salted_id
 from oildrop.harness.watch import Breach, Watch
 from oildrop.results.bundle.write import BundleWriter
@@ -354,38 +354,3 @@ class _Supervision:
         self._recorder.record(keys.OUTCOME, ending.outcome, ending.evidence)
         self._recorder.sync()
         return ending
-
-
-def optimizer_events(spec: RunSpec) -> Iterator[tuple[str, Any]]:
-    """The optimizer's settings under the logging convention's names: `opt_name`, `opt_base_learning_rate`, …."""
-    renamed = {"learning_rate": keys.OPT_BASE_LEARNING_RATE}
-    for key, value in spec.settings.items():
-        section, _, name = key.partition(".")
-        if section == "optimizer":
-            yield renamed.get(name, f"opt_{name}"), value
-
-
-def device_name(backend: str) -> str:
-    """What two runs must share to disturb each other: the processor, or the first accelerator."""
-    return "cpu" if backend.endswith("-cpu") else "accelerator-0"
-
-
-@contextmanager
-def checkpoint_folder(spec: RunSpec) -> Iterator[Path | None]:
-    """A scratch folder for checkpoints, removed at the end; None where the run may not be restarted."""
-    if spec.max_restarts == 0:
-        yield None
-        return
-    with tempfile.TemporaryDirectory(prefix="oildrop-checkpoints-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
-
-
-@contextmanager
-def fresh_caches() -> Iterator[dict[str, str]]:
-    """Environment that points every compile cache at an empty folder of this run; removed at its end."""
-    with tempfile.TemporaryDirectory(prefix="oildrop-caches-", ignore_cleanup_errors=True) as folder:
-        yield {
-            "TORCHINDUCTOR_CACHE_DIR": f"{folder}/inductor",
-            "TRITON_CACHE_DIR": f"{folder}/triton",
-            "CUDA_CACHE_PATH": f"{folder}/cuda",
-        }
