@@ -159,3 +159,17 @@ def test_what_is_planned_repeats_itself(tmp_path: Path, capsys: pytest.CaptureFi
     words = ["run", *SMOKE, *TWO, "--max-restarts", "2", "--dry-run", "--json", "--store", str(tmp_path)]
     assert main(words) == 0
     assert "--max-restarts" in json.dumps(json.loads(capsys.readouterr().out))
+
+
+def test_ranks_end_with_their_supervisor(tmp_path: Path) -> None:
+    words = [OILDROP, "run", "lm-pretrain", "--runs", "1", *TWO, *SMALL, "--store", tmp_path]
+    supervisor = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        evidence = wait_for(tmp_path, keys.RUN_START, 1)
+        children = psutil.Process(supervisor.pid).children(recursive=True)
+    finally:
+        supervisor.kill()
+        supervisor.wait()
+    assert {pid_of(evidence, rank) for rank in (0, 1)} < {child.pid for child in children}
+    _, alive = psutil.wait_procs(children, timeout=2)
+    assert [child for child in alive if child.status() != psutil.STATUS_ZOMBIE] == []
