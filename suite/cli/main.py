@@ -46,9 +46,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(
-    no_args_is_help=True, epilog="To measure this machine: oildrop run. One command: oildrop COMMAND --help."
-)
+@app.callback(no_args_is_help=True, epilog="To measure this machine: oildrop run. One command: oildrop COMMAND --help.")
 def oildrop(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")

@@ -152,7 +152,7 @@ def test_a_folder_under_another_name_is_not_taken_for_its_run(store: StoreLayout
     [
         ("rules.toml", b"[[rule]\n", "rules.toml: line 1"),
         ("rules.toml", None, "rules.toml: missing"),
-        ("lm-pretrain.toml", None, "says nothing of lm-pretrain"),
+        ("lm-pretrain.toml", None, "reference/lm-pretrain.toml: line 2: benchmark 'lm-pretrain' is not"),
     ],
 )
 def test_without_its_rulebook_a_run_is_judged_under_the_shipped_one(

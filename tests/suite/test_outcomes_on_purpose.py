@@ -105,7 +105,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     made.keep("diverged", *SMOKE, "--division", "open", "--set", "optimizer.learning_rate=1e12")
     made.keep("oom", *SMOKE, "--memory-limit", "64MiB")
     made.keep("timeout", *SMOKE, "--timeout", "0.5")
-    made.keep("unsupported", "lm-pretrain", "--tier", "smoke", "--backend", "mlx-cpu")
+    made.keep("unsupported", "lm-pretrain", "--tier", "smoke", "--backend", "torch-rocm")
     made.keep_struck("crash", signal.SIGKILL, worker=True)
     made.keep_struck("cancelled", signal.SIGINT, worker=False)
     made.keep_struck("lost", signal.SIGKILL, worker=False)
