@@ -32,7 +32,7 @@ def small_house(folder: Path) -> Path:
         (folder / part).mkdir()
         (folder / part / "__init__.py").write_text(f'"""{part}."""\n')
         (folder / ".venv" / "typing" / "oildrop" / part).symlink_to(f"../../../{part}")
-    for part in ("harness/devices", "harness/meters", "harness/system"):
+    for part in ("harness/devices", "harness/meters", "harness/ranks", "harness/system"):
         (folder / part).mkdir()
         (folder / part / "__init__.py").write_text('"""Inner."""\n')
     return folder
