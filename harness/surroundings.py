@@ -44,4 +44,5 @@ def fresh_caches() -> Iterator[dict[str, str]]:
             "TORCHINDUCTOR_CACHE_DIR": f"{folder}/inductor",
             "TRITON_CACHE_DIR": f"{folder}/triton",
             "CUDA_CACHE_PATH": f"{folder}/cuda",
+            "TMPDIR": folder,  # MLX keeps there what it compiles for a processor
         }
