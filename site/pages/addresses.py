@@ -9,12 +9,17 @@ from functools import lru_cache
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
+@lru_cache(maxsize=65536)
 def shard_of(run_id: str) -> str:
     """First three hex digits of the SHA-256 of `run_id`: the folder its page is in."""
     return hashlib.sha256(run_id.encode()).hexdigest()[:3]
 
 
-@lru_cache(maxsize=65536)
+def metrics_address(run_id: str) -> str:
+    """The CSV file of a run's metrics and of all others whose folders share two digits, from the root of the site."""
+    return f"r/{shard_of(run_id)[:2]}.csv"
+
+
 def run_address(run_id: str) -> str:
     """A run's page, from the root of the site."""
     return f"r/{shard_of(run_id)}/index.html#run-{run_id}"

@@ -45,13 +45,19 @@ def axis_over(values: Sequence[float], *, count: int = 5, from_zero: bool = True
         count: About how many parts between ticks.
         log: True or False fixes the kind; None takes logarithmic where positive values span a factor of 50.
     """
-    low, high = min(values), max(values)
+    return axis_between(min(values), max(values), count=count, from_zero=from_zero, log=log)
+
+
+def axis_between(low: float, high: float, *, count: int = 5, from_zero: bool = True, log: bool | None = None) -> Axis:
+    """As `axis_over` of the two ends."""
     if log is None:
         log = low > 0 and high / low > _LOG_FROM
     if log and low > 0:
         return _log_axis(low, high)
-    if from_zero:
-        low, high = min(low, 0.0), max(high, 0.0)
+    if from_zero and low > 0:
+        low = 0.0
+    elif from_zero and high < 0:
+        high = 0.0
     if high <= low:
         low, high = (low - abs(low) / 2, low + abs(low) / 2) if low else (0.0, 1.0)
     step = nice_step(high - low, count)

@@ -1,4 +1,4 @@
-"""Strips of runs and bars of phases as inline SVG: pure functions, with no script and no fixed width.
+"""Strips of runs as inline SVG: pure functions, with no script and no fixed width.
 
 Positions are percentages of the drawing's own width, so that text keeps its size
 and dots stay round from a phone to paper.
@@ -13,9 +13,6 @@ from markupsafe import Markup
 
 from oildrop.site.pages.axes import Axis
 from oildrop.site.pages.formats import tick_text
-
-WIDTH = 1000
-"""Units of a bar's stretched drawing."""
 
 
 def strip(
@@ -50,16 +47,3 @@ def strip_axis(axis: Axis) -> Markup:
 @lru_cache(maxsize=256)
 def _tick_shares(axis: Axis) -> tuple[str, ...]:
     return tuple(f"{100 * axis.share(tick):.2f}%" for tick in axis.ticks)
-
-
-def spans_bar(spans: Sequence[tuple[int, int]], end: int) -> str:
-    """When something went on, as blocks on a bar from 0 to `end`; `spans` are (start, stop) in its unit."""
-    if end <= 0:
-        return ""
-    part = end // WIDTH or 1
-    # A block is a thick line: "M at,5 h width" is the shortest that draws one; whole numbers are the fastest.
-    path = "".join([f"M{start // part},5h{(stop - start) // part + 1}" for start, stop in spans])
-    return (
-        f'<svg class="bar" aria-hidden="true" viewBox="0 0 {WIDTH} 10" preserveAspectRatio="none"'
-        f' width="100%" height="12"><path d="{path}"/></svg>'
-    )

@@ -9,12 +9,12 @@ Cell = str | int | float | bool | None
 
 LINE_END = "\r\n"
 
-_RISKY = ("=", "+", "-", "@", "\t", "\r", "\n")
+_RISKY = frozenset("=+-@\t\r\n")
 
 
-def safe_cell(value: Cell) -> Cell:
-    """`value`; a text that a spreadsheet would take for a formula gets a leading quote."""
-    return "'" + value if isinstance(value, str) and value.startswith(_RISKY) else value
+def safe_text(text: str) -> str:
+    """`text`; one that a spreadsheet would take for a formula gets a leading quote."""
+    return "'" + text if text[:1] in _RISKY else text
 
 
 class _Lines(list[str]):
@@ -29,7 +29,7 @@ def csv_lines(rows: Iterable[Sequence[Cell]]) -> list[str]:
     """Each row as one record with its line end; None is an empty field, a float reads back the same."""
     lines = _Lines()
     csv.writer(lines, lineterminator=LINE_END).writerows(
-        [[safe_cell(value) if type(value) is str else value for value in row] for row in rows]
+        [[safe_text(value) if type(value) is str else value for value in row] for row in rows]
     )
     return lines
 

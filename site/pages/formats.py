@@ -11,6 +11,9 @@ from markupsafe import Markup, escape
 GROUP = "\N{NARROW NO-BREAK SPACE}"
 """Between groups of three digits; never wraps."""
 
+SIZED_UNITS = frozenset({"1", "bytes", "FLOP/s"})
+"""Units in which people do not read a number as it is."""
+
 _BINARY = ("bytes", "KiB", "MiB", "GiB", "TiB")
 _DECIMAL = ("", "k", "M", "G", "T", "P", "E")
 
@@ -21,16 +24,21 @@ def number(value: float | int, digits: int = 3) -> str:
     Whole numbers under 1000 stand as they are. Beyond 10^9 and under 10^-4 as `1.23 × 10⁻⁵`.
     """
     size = abs(value)
-    if size == 0:
-        return "0"
-    if size < 1000 and isinstance(value, int):
-        return str(value)
     if not 1e-4 <= size < 1e9:
-        return _scientific(value, digits)
-    text = f"{value:#.{digits}g}"
-    if "e" in text:  # rounded to `digits`, and too large for decimals
-        return f"{float(text):,.0f}".replace(",", GROUP)
+        return _scientific(value, digits) if size else "0"
+    if size < 1000 and type(value) is int:
+        return str(value)
+    # Nearly all have three digits, and a format specification with a field in it takes twice as long.
+    text = f"{value:#.3g}" if digits == 3 else f"{value:#.{digits}g}"
+    if "e" in text:
+        return _grouped(text)
     return text[:-1] if text[-1] == "." else text
+
+
+@lru_cache(maxsize=8192)
+def _grouped(text: str) -> str:
+    """A number rounded to few digits, and too large for decimals, with grouped thousands."""
+    return f"{float(text):,.0f}".replace(",", GROUP)
 
 
 def tick_text(value: float) -> str:
@@ -50,15 +58,15 @@ def _scientific(value: float, digits: int) -> str:
 
 def scaled(value: float | int, unit: str) -> tuple[str, str]:
     """`value` and `unit` in the size that people read: bytes in MiB, shares in %, FLOP/s in GFLOP/s."""
+    if unit not in SIZED_UNITS:
+        return number(value), unit
     if unit == "1":
         return number(value * 100), "%"
     if unit == "bytes":
         step = _step(value, 1024, len(_BINARY))
         return number(value / 1024**step), _BINARY[step]
-    if unit == "FLOP/s":
-        step = _step(value, 1000, len(_DECIMAL))
-        return number(value / 1000**step), f"{_DECIMAL[step]}FLOP/s"
-    return number(value), unit
+    step = _step(value, 1000, len(_DECIMAL))
+    return number(value / 1000**step), f"{_DECIMAL[step]}FLOP/s"
 
 
 def _step(value: float, base: int, count: int) -> int:
@@ -85,14 +93,26 @@ def time_element(utc: str) -> Markup:
     return Markup(f'<time datetime="{machine}">{machine[:10]} {machine[11:19]}</time>')
 
 
+def ascii_markup(markup: str) -> str:
+    """`markup` with references to all characters outside ASCII, and `?` for a lone surrogate.
+
+    Python joins and encodes texts of ASCII alone several times as fast as others.
+    """
+    if markup.isascii():
+        return markup
+    return markup.encode("utf-8", "replace").decode("utf-8").encode("ascii", "xmlcharrefreplace").decode("ascii")
+
+
 @lru_cache(maxsize=65536)
 def escaped(text: str) -> str:
-    """`text` escaped for HTML; most texts come again in many runs, so they are kept."""
-    return str(escape(text))
+    """`text` escaped for HTML, in ASCII; most texts come again in many runs, so they are kept."""
+    return ascii_markup(escape(text))
 
 
 def scalar_text(value: object) -> str:
     """A setting as the command line takes it."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):

@@ -13,7 +13,7 @@ from oildrop.rules.catalogue import CATALOGUE
 from oildrop.rules.outcomes import MEANINGS
 from oildrop.rules.records import Metric, RunSpec
 from oildrop.rules.system import System
-from oildrop.site.pages.formats import scalar_text
+from oildrop.site.pages.formats import escaped, scalar_text
 
 _SHOWN_ALWAYS = ("execution.dtype", "execution.compile")
 _TONES = {"exact": "good", "censored": "near", "infinite": "bad", "none": "none"}
@@ -48,9 +48,10 @@ def device_name(row: RunRow) -> str:
 
 def settings_text(spec: RunSpec) -> str:
     """Dtype, compile mode and whatever else was changed, such as `bf16 · inductor · execution.threads=2`."""
-    shown = [spec.settings[key] for key in _SHOWN_ALWAYS if key in spec.settings]
-    changed = [(key, new) for key, (_, new) in spec.changed.items() if key not in _SHOWN_ALWAYS]
-    return " · ".join([*map(scalar_text, shown), *(f"{key}={scalar_text(new)}" for key, new in changed)])
+    settings = spec.settings
+    shown = [scalar_text(settings[key]) for key in _SHOWN_ALWAYS if key in settings]
+    changed = [f"{key}={scalar_text(new)}" for key, (_, new) in spec.changed.items() if key not in _SHOWN_ALWAYS]
+    return " · ".join(shown + changed)
 
 
 def variant_text(spec: RunSpec) -> str:
@@ -71,8 +72,8 @@ def outcome_badge(outcome: str) -> Markup:
     meaning = MEANINGS.get(outcome)
     tone = _TONES[meaning.time] if meaning else "none"
     mark = meaning.mark if meaning else "?"
-    return Markup('<span class="o {}"><span class="m" aria-hidden="true">{}</span>{}</span>').format(
-        tone, mark, outcome
+    return Markup(
+        f'<span class="o {tone}"><span class="m" aria-hidden="true">{escaped(mark)}</span>{escaped(outcome)}</span>'
     )
 
 

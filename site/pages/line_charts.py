@@ -7,25 +7,25 @@ All charts of a batch are turned into numbers together, which takes a fifth of t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from markupsafe import escape
 from numpy.typing import NDArray
 
-from oildrop.site.pages.axes import Axis, axis_over
-from oildrop.site.pages.formats import escaped, number, tick_text
+from oildrop.site.pages.axes import Axis, axis_between
+from oildrop.site.pages.formats import ascii_markup, escaped, number, tick_text
 
 FloatArray = NDArray[np.float64]
 
-WIDTH, HEIGHT = 1000, 500
-"""Units of the stretched drawing that holds a line."""
+WIDTH, HEIGHT = 999, 500
+"""Units of the stretched drawing that holds a line; none has more than three digits."""
 
-_CELL = 5
-_WHOLE = np.array([list(f"{whole:>{_CELL - 1}} ".encode()) for whole in range(WIDTH + 1)], dtype=np.uint8)
-"""Each whole number as text of equal width, so that whole arrays become text by one look-up."""
+_CELL = 4
+_WHOLE = np.frombuffer("".join([f"{whole:>3} " for whole in range(WIDTH + 1)]).encode(), dtype=np.uint32)
+"""Each whole number as four bytes of text that are copied as one, so that whole arrays become text by one look-up."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,11 +59,13 @@ def draw_lines(charts: Sequence[LineChart]) -> list[tuple[str, str]]:
     lows, highs = np.minimum.reduceat(ys, starts).tolist(), np.maximum.reduceat(ys, starts).tolist()
     lasts = xs[starts + counts - 1].tolist()
     x_axes = [
-        axis_over((0.0, last, *chart.broken_at[-1:]), count=6, log=False)
+        axis_between(0.0, max(last, *chart.broken_at[-1:]) if chart.broken_at else last, count=6, log=False)
         for chart, last in zip(charts, lasts, strict=True)
     ]
     y_axes = [
-        axis_over((low, high) if chart.target is None else (low, high, chart.target), count=4)
+        axis_between(low, high, count=4)
+        if chart.target is None
+        else axis_between(min(low, chart.target), max(high, chart.target), count=4)
         for chart, low, high in zip(charts, lows, highs, strict=True)
     ]
     lines = _polylines(xs, ys, counts, x_axes, y_axes)
@@ -78,7 +80,8 @@ def _chart(chart: LineChart, line: str, x_axis: Axis, y_axis: Axis, low: float, 
         says += f"; target {number(chart.target)}"
         extra = _target_line(chart.target, y_axis)
     for x in chart.broken_at:
-        extra += f'<text class="broken" x="{100 * x_axis.share(x):.1f}%" y="0" dy="1em">↗</text>'
+        extra += f'<text class="broken" x="{100 * x_axis.share(x):.1f}%" y="0" dy="1em">&#8599;</text>'
+    says = ascii_markup(says)
     return (
         f'<div class="plot"><svg role="img" aria-label="{says}" width="100%" height="170">'
         f"{_frame(x_axis, y_axis, chart.x_label, chart.y_label)}"
@@ -99,15 +102,15 @@ def _frame(x_axis: Axis, y_axis: Axis, x_label: str, y_label: str) -> str:
     for tick in x_axis.ticks:
         at = f"{100 * x_axis.share(tick):.1f}%"
         parts.append(f'<text class="x" x="{at}" y="100%" dy="1.5em">{tick_text(tick)}</text>')
-    parts.append(f'<text class="t" x="-52" y="-12">{escape(y_label)}</text>')
-    parts.append(f'<text class="t e" x="100%" y="100%" dy="3em">{escape(x_label)}</text>')
-    return "".join(parts)
+    parts.append(f'<text class="t" x="-52" y="-12">{escaped(y_label)}</text>')
+    parts.append(f'<text class="t e" x="100%" y="100%" dy="3em">{escaped(x_label)}</text>')
+    return ascii_markup("".join(parts))
 
 
 @lru_cache(maxsize=256)
 def _target_line(target: float, axis: Axis) -> str:
     at = f"{100 - 100 * axis.share(target):.1f}%"
-    return (
+    return ascii_markup(
         f'<line class="target" x1="0" x2="100%" y1="{at}" y2="{at}"/>'
         f'<text class="target e" x="100%" y="{at}" dy="-.5em">target {tick_text(target)}</text>'
     )
@@ -117,22 +120,23 @@ def _polylines(
     xs: FloatArray, ys: FloatArray, counts: NDArray[np.int64], x_axes: Sequence[Axis], y_axes: Sequence[Axis]
 ) -> list[str]:
     """The points of each chart, whose `counts` points follow one another in `xs` and `ys`, in whole units."""
-    is_log = np.repeat([axis.log for axis in y_axes], counts)
+    is_log = np.array([axis.log for axis in y_axes])
     if is_log.any():
-        ys = np.where(is_log, np.log(np.where(is_log, ys, 1.0)), ys)
-    whole = np.empty((len(xs), 2), dtype=np.int64)
-    whole[:, 0] = _shares(xs, counts, x_axes) * WIDTH
-    whole[:, 1] = (1 - _shares(ys, counts, y_axes)) * HEIGHT
-    text = _WHOLE[whole.clip(0, WIDTH)].tobytes().decode("ascii")
-    ends = (2 * _CELL * np.cumsum(counts)).tolist()
-    return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+        ys = np.log(ys, out=ys.copy(), where=np.repeat(is_log, counts))
+    places = np.empty((len(xs), 2))
+    places[:, 0] = _placed(xs, counts, [(axis.low, axis.high) for axis in x_axes], (0, WIDTH))
+    ends = [(math.log(axis.low), math.log(axis.high)) if axis.log else (axis.low, axis.high) for axis in y_axes]
+    places[:, 1] = _placed(ys, counts, ends, (HEIGHT, 0))
+    text = _WHOLE.take(places.astype(np.int64), mode="clip").tobytes().decode("ascii")
+    stops = (2 * _CELL * np.cumsum(counts)).tolist()
+    return [text[start:stop] for start, stop in zip([0, *stops], stops, strict=False)]
 
 
-def _shares(values: FloatArray, counts: NDArray[np.int64], axes: Sequence[Axis]) -> FloatArray:
-    """Where `values` lie on their charts' axes, as `Axis.share`; those of a logarithmic axis are logarithms already."""
-    ends = np.array([(axis.low, axis.high) for axis in axes])
-    log = np.array([axis.log for axis in axes])
-    ends[log] = np.log(ends[log])
-    low, span = np.repeat(ends[:, 0], counts), np.repeat(ends[:, 1] - ends[:, 0], counts)
-    shares: FloatArray = (values - low) / span
-    return shares
+def _placed(
+    values: FloatArray, counts: NDArray[np.int64], ends: Sequence[tuple[float, float]], onto: tuple[int, int]
+) -> FloatArray:
+    """`values` such that the `ends` of their charts' axes lie `onto` these units, half a unit on for rounding."""
+    low, high = np.array(ends).T
+    units = (onto[1] - onto[0]) / (high - low)
+    placed: FloatArray = values * np.repeat(units, counts) + np.repeat(onto[0] + 0.5 - low * units, counts)
+    return placed

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import re
 import secrets
 import shutil
 from pathlib import Path
@@ -33,7 +36,11 @@ class Output:
     def __enter__(self) -> Self:
         _refuse_foreign(self._out)
         self._out.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(self._out)
         self._root.mkdir()
+        self._lock = os.open(self._root, os.O_RDONLY)
+        with contextlib.suppress(OSError):  # a file system without locks: the number in the name has to do
+            fcntl.flock(self._lock, fcntl.LOCK_SH)
         self.write(MARKER, "oildrop.site/1\n")
         return self
 
@@ -55,6 +62,7 @@ class Output:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        os.close(self._lock)
         if kind is not None:
             shutil.rmtree(self._root, ignore_errors=True)
             return
@@ -68,6 +76,42 @@ class Output:
                 self._old.rename(self._out)
             raise
         shutil.rmtree(self._old, ignore_errors=True)
+
+
+def _remove_leftovers(out: Path) -> None:
+    """Remove what builds of `out` left behind that were killed; an old page stays while no other stands at `out`."""
+    kinds = "tmp|old" if out.exists() else "tmp"
+    name = re.compile(rf"{re.escape(out.name)}\.(?:{kinds})-(\d+)-[0-9a-f]{{6}}")
+    for folder in list(out.parent.iterdir()):
+        found = name.fullmatch(folder.name)
+        if found and folder.is_dir() and not folder.is_symlink() and not (_is_alive(int(found[1])) or _is_held(folder)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether a process of this machine has the number `pid`; a number that cannot be asked about counts as one."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def _is_held(folder: Path) -> bool:
+    """Whether a build holds `folder` whose process has no number here, as one in another container."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _refuse_foreign(out: Path) -> None:

@@ -6,14 +6,15 @@ A pair is looked at on its own, so whether two sets differ never depends on who 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Sequence
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
-from oildrop.rules.statistics import log_t_interval
+from oildrop.rules.statistics import logs_of, t_quantile, variance
 from oildrop.rules.statistics_two_sets import rank_sum_test, welch_ratio
 
 ALPHA = 0.05
@@ -32,6 +33,8 @@ _SAME = 1e-9
 """Distances closer than this are one: the next statistic lies a hundredth away at least."""
 
 BoolMatrix = NDArray[np.bool_]
+Places = NDArray[np.intp]
+Times = tuple[float, ...]
 
 
 def rank_intervals(sets: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
@@ -44,58 +47,65 @@ def rank_intervals(sets: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
     Returns:
         For each set 1 + the number of sets told to be faster, and the number of sets less those told to be slower.
     """
-    faster = _told_faster([sorted(times) for times in sets])
+    faster = _told_faster([tuple(sorted(times)) for times in sets])
     best, worst = 1 + faster.sum(axis=0), len(sets) - faster.sum(axis=1)
     return list(zip(best.tolist(), worst.tolist(), strict=True))
 
 
-def _told_faster(sets: Sequence[Sequence[float]]) -> BoolMatrix:
+def _told_faster(sets: Sequence[Times]) -> BoolMatrix:
     """Whether set i (rows) is told to be faster than set j (columns).
 
-    Most pairs are settled all at once: by intervals that lie apart, and by finite times that do
-    not mix, where only the counts of runs and failures matter. The rest are tested one by one.
+    Most pairs are settled all at once: by means that lie far apart or close together, and by finite times
+    that do not mix, where only the counts of runs and failures matter. The rest are tested one by one.
     """
-    intervals = [_interval(times) for times in sets]
-    low, high = np.array(intervals).reshape(-1, 2).T
     first = np.array([times[0] for times in sets])
     last = np.array([max(filter(math.isfinite, times), default=-math.inf) for times in sets])
     failing = np.array([math.isinf(times[-1]) for times in sets], dtype=np.bool_)
     by_rank = failing[:, None] | failing
-    # Intervals apart: Welch's test would agree, as its interval is narrower than both half-widths together.
-    faster: BoolMatrix = ~by_rank & (high[:, None] < low)
     apart = by_rank & (last[:, None] < first)
-    faster |= apart & _faster_if_apart(sets)
-    rank_order = _RankOrder()
-    open_pairs = np.triu(np.where(by_rank, ~(apart | apart.T), ~(faster | faster.T)), k=1)
-    for i, j in np.argwhere(open_pairs).tolist():
-        order = rank_order(sets[i], sets[j]) if by_rank[i, j] else _welch_order(sets[i], sets[j])
+    welch, open_to_welch = _surely_faster(sets)
+    faster: BoolMatrix = welch | (apart & _faster_if_apart(sets))
+    for i, j in np.argwhere(np.triu(open_to_welch, k=1)).tolist():
+        order = _welch_order(sets[i], sets[j])
         faster[i, j], faster[j, i] = order < 0, order > 0
+    firsts, seconds = np.nonzero(np.triu(by_rank & ~(apart | apart.T), k=1))
+    orders = _rank_orders(sets, firsts, seconds)
+    faster[firsts, seconds], faster[seconds, firsts] = orders < 0, orders > 0
     return faster
 
 
-def _interval(times: Sequence[float]) -> tuple[float, float]:
-    """The 95 % interval of a set without failures; nothing is outside that of another."""
-    if math.isinf(times[-1]):
-        return (-math.inf, math.inf)
-    estimate = log_t_interval(times)
-    return (-math.inf if estimate.low is None else estimate.low, math.inf if estimate.high is None else estimate.high)
+def _surely_faster(sets: Sequence[Times]) -> tuple[BoolMatrix, BoolMatrix]:
+    """Of sets without failures, which are faster than which beyond doubt, and which pairs are left to Welch's test.
+
+    Its degrees of freedom are between those of the smaller set and infinity, so its critical value has bounds.
+    """
+    logs = [[] if math.isinf(times[-1]) else logs_of(times) for times in sets]
+    mean = np.array([math.fsum(each) / len(each) if each else math.nan for each in logs])
+    square = np.array([variance(each) / len(each) if each else math.nan for each in logs])
+    freedom = np.array([len(times) - 1 for times in sets], dtype=np.int64)
+    sizes, place = np.unique(freedom, return_inverse=True)
+    critical = np.array([t_quantile(1 - ALPHA / 2, size) for size in sizes.tolist()])
+    difference, error = mean[:, None] - mean, np.sqrt(square[:, None] + square)
+    faster: BoolMatrix = difference < -error * critical[np.minimum(place[:, None], place)] * (1 + _SAME)
+    least = error * NormalDist().inv_cdf(1 - ALPHA / 2) * (1 - _SAME)
+    return faster, (np.abs(difference) > least) & ~(faster | faster.T)
 
 
-def _faster_if_apart(sets: Sequence[Sequence[float]]) -> BoolMatrix:
+def _faster_if_apart(sets: Sequence[Times]) -> BoolMatrix:
     """Whether set i is told to be faster than set j, supposed that its finite times all come first."""
     counts = [(sum(map(math.isfinite, times)), len(times)) for times in sets]
     kinds = sorted(set(counts))
-    rank_order = _RankOrder()
-    told = [[rank_order(_as_if(*one, 0.0), _as_if(*other, 1e6)) < 0 for other in kinds] for one in kinds]
-    table = np.array(told, dtype=np.bool_).reshape(len(kinds), len(kinds))
+    early, late = [_as_if(*kind, 0.0) for kind in kinds], [_as_if(*kind, 1e6) for kind in kinds]
+    one, other = np.indices((len(kinds), len(kinds))).reshape(2, -1)
+    table = (_rank_orders([*early, *late], one, len(kinds) + other) < 0).reshape(len(kinds), len(kinds))
     place = np.array([kinds.index(count) for count in counts], dtype=np.int64)
     faster: BoolMatrix = table[np.ix_(place, place)]
     return faster
 
 
-def _as_if(ok: int, count: int, after: float) -> list[float]:
+def _as_if(ok: int, count: int, after: float) -> Times:
     """`count` times of which `ok` are finite, all different, and from `after` on."""
-    return [after + place for place in range(ok)] + [math.inf] * (count - ok)
+    return (*[after + place for place in range(ok)], *[math.inf] * (count - ok))
 
 
 def _welch_order(first: Sequence[float], second: Sequence[float]) -> int:
@@ -106,57 +116,71 @@ def _welch_order(first: Sequence[float], second: Sequence[float]) -> int:
     return -1 if ratio.value < 1 else 1
 
 
-class _RankOrder:
-    """The order of two sets by the rank test with failures tied worst: exact wherever its answer is close.
+def _rank_orders(sets: Sequence[Times], firsts: Places, seconds: Places) -> NDArray[np.float64]:
+    """Of each pair what `_welch_order` tells, by the rank test with failures tied worst: exact wherever it is close."""
+    z = rank_z(sets, firsts, seconds)
+    distance = np.abs(z)
+    told = distance > NormalDist().inv_cdf(1 - ALPHA / 2)
+    counts = np.array([len(times) for times in sets])
+    pooled = counts[firsts] + counts[seconds]
+    close = (pooled <= _ALWAYS_EXACT_UP_TO) | ((distance > _SURELY_TIED) & (distance < _SURELY_TOLD))
+    places = np.flatnonzero(close & (pooled <= _EXACT_UP_TO))
+    pairs = [(sets[first], sets[second]) for first, second in zip(firsts[places], seconds[places], strict=True)]
+    told[places] = _told_exactly(pairs, distance[places])
+    return np.where(told, np.sign(z), 0.0)
 
-    Without ties among finite times the exact p-value falls with the distance of the statistic from
-    its mean, for given counts; so the bounds found so far answer for all that lies beyond them.
+
+def _told_exactly(pairs: Sequence[tuple[Times, Times]], distance: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether the exact rank test tells two sets apart, given the `distance` of each pair's statistic from its mean.
+
+    Without ties among finite times the exact p-value falls with that distance, for given counts;
+    so of such pairs only those are tested that lead to the least distance told.
     """
-
-    def __init__(self) -> None:
-        self._bounds: dict[tuple[int, int, int], tuple[float, float]] = {}
-
-    def __call__(self, first: Sequence[float], second: Sequence[float]) -> int:
-        """As `_welch_order`."""
-        z = rank_z(first, second)
-        count = len(first) + len(second)
-        close = count <= _ALWAYS_EXACT_UP_TO or _SURELY_TIED < abs(z) < _SURELY_TOLD
-        if close and count <= _EXACT_UP_TO:
-            told = self._exact(first, second, z)
-        else:
-            told = abs(z) > NormalDist().inv_cdf(1 - ALPHA / 2)
-        if not told:
-            return 0
-        return -1 if z < 0 else 1
-
-    def _exact(self, first: Sequence[float], second: Sequence[float], z: float) -> bool:
+    told = np.zeros(len(pairs), dtype=np.bool_)
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for place, (first, second) in enumerate(pairs):
         finite = [value for value in [*first, *second] if math.isfinite(value)]
-        if len(set(finite)) < len(finite):
-            return rank_sum_test(first, second).p_value < ALPHA
-        key = (len(first), len(second), len(finite))
-        tied_to, told_from = self._bounds.get(key, (0.0, math.inf))
-        distance = abs(z)
-        if tied_to + _SAME < distance < told_from - _SAME:
-            if rank_sum_test(first, second).p_value < ALPHA:
-                told_from = distance
-            else:
-                tied_to = distance
-            self._bounds[key] = (tied_to, told_from)
-        return distance >= told_from - _SAME
+        tied = (place,) if len(set(finite)) < len(finite) else ()
+        groups.setdefault((*sorted((len(first), len(second))), len(finite), *tied), []).append(place)
+    for members in groups.values():
+        members.sort(key=distance.__getitem__)
+        told_from = bisect_left(members, True, key=lambda place: _rank_p(*pairs[place]) < ALPHA)
+        told[members[told_from:]] = True
+    return told
 
 
-def rank_z(first: Sequence[float], second: Sequence[float]) -> float:
-    """Rank-sum statistic in standard deviations, corrected for ties; negative when `first` is lower.
+@lru_cache(maxsize=4096)
+def _rank_p(first: Times, second: Times) -> float:
+    """P-value of the exact rank test; sets made up for their counts come again with every board."""
+    return rank_sum_test(first, second).p_value
+
+
+def rank_z(sets: Sequence[Times], firsts: Places, seconds: Places) -> NDArray[np.float64]:
+    """Of each pair the rank-sum statistic in standard deviations, corrected for ties; negative when the first is lower.
+
+    Args:
+        sets: Each in ascending order.
+        firsts, seconds: Places in `sets`, of two different sets a pair.
 
     Source: Lehmann, "Nonparametrics" (1975), section 1.4, normal approximation under ties.
     """
-    ordered = sorted(second)
-    above = sum([bisect_left(ordered, value) + bisect_right(ordered, value) for value in first]) / 2
-    count = len(first) + len(second)
-    pooled = [*first, *second]
-    distinct = set(pooled)
-    ties = 0
-    if len(distinct) < count:
-        ties = sum([size**3 - size for size in map(pooled.count, distinct)])
-    variance = len(first) * len(second) / 12 * (count + 1 - ties / (count * (count - 1)))
-    return (above - len(first) * len(second) / 2) / math.sqrt(variance) if variance > 0 else 0.0
+    counts = np.array([len(times) for times in sets], dtype=np.int64)
+    starts = np.cumsum(counts) - counts
+    _, ranks = np.unique(np.concatenate([*sets, []]), return_inverse=True)
+    # One ascending array in which set k has its ranks from k * span on: bisection finds what any set holds.
+    span = len(ranks) + 1
+    held = ranks + np.repeat(np.arange(len(sets)) * span, counts)
+    own = np.searchsorted(held, held, "right") - np.searchsorted(held, held, "left")
+    sizes, others = counts[firsts], counts[seconds]
+    begin = np.cumsum(sizes) - sizes
+    chosen = np.arange(sizes.sum()) + np.repeat(starts[firsts] - begin, sizes)
+    sought = ranks[chosen] + np.repeat(seconds * span, sizes)
+    left, right = np.searchsorted(held, sought, "left"), np.searchsorted(held, sought, "right")
+    above = np.add.reduceat(left + right, begin) / 2 - sizes * starts[seconds]
+    mine, theirs = own[chosen], right - left
+    # The sum of t^3 - t over all values that stand t times in the pair; a value of the first set adds its share.
+    ties = np.add.reduceat(mine**2 + 3 * mine * theirs + 3 * theirs**2 - 1, begin)
+    ties += np.add.reduceat(own**2 - 1, starts)[seconds]
+    both = sizes + others
+    variance = sizes * others / 12 * (both + 1 - ties / (both * (both - 1)))
+    return np.divide(above - sizes * others / 2, np.sqrt(variance), out=np.zeros(len(both)), where=variance > 0)

@@ -14,6 +14,9 @@ from oildrop.site.pages import formats, labels
 Value = str | bool | None
 """What `fill` puts in: `Markup` as it is, any other text escaped, a flag or nothing only decides what is shown."""
 
+_NONE, _FLAG, _TEXT = range(3)
+"""What a value is to a template: nothing or false, true, a text to put in."""
+
 _EDGE = "\0"
 """Around a place's name in a pattern; no template holds it."""
 
@@ -50,18 +53,24 @@ def fill(name: str, values: Mapping[str, Value], constants: tuple[tuple[str, str
     Args:
         constants: Values that the template may compare or work on; the same for many pages.
     """
-    shape = tuple([(key, bool(value), value is True) for key, value in values.items()])
-    parts = list(_pattern(name, shape, constants))
-    for place in range(1, len(parts), 2):
-        value = values[parts[place]]
-        parts[place] = value if type(value) is Markup else formats.escaped(str(value))
+    kinds = tuple([_FLAG if value is True else _TEXT if value else _NONE for value in values.values()])
+    texts, keys = _pattern(name, tuple(values), kinds, constants)
+    parts = [*texts]
+    parts[1::2] = [
+        value if type(value) is Markup else formats.escaped(str(value)) for value in map(values.__getitem__, keys)
+    ]
     return Markup("".join(parts))
 
 
 @functools.lru_cache(maxsize=1024)
 def _pattern(
-    name: str, shape: tuple[tuple[str, bool, bool], ...], constants: tuple[tuple[str, str], ...]
-) -> tuple[str, ...]:
-    """Text and names of places in turn; `shape` says of each value whether it is there, and whether it is a flag."""
-    places = {key: Markup(f"{_EDGE}{key}{_EDGE}") if there and not flag else there for key, there, flag in shape}
-    return tuple(environment().get_template(name).render(dict(constants) | places).split(_EDGE))
+    name: str, keys: tuple[str, ...], kinds: tuple[int, ...], constants: tuple[tuple[str, str], ...]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Text and places in turn, and whose places they are; `kinds` says of each value whether it is there and shown."""
+    places = {
+        key: Markup(f"{_EDGE}{key}{_EDGE}") if kind == _TEXT else kind == _FLAG
+        for key, kind in zip(keys, kinds, strict=True)
+    }
+    page = environment().get_template(name).render(dict(constants) | places)
+    parts = formats.ascii_markup(page).split(_EDGE)
+    return tuple(parts), tuple(parts[1::2])

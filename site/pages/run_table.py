@@ -129,7 +129,7 @@ def write_runs_csv(site: Site, path: str, rows: Sequence[RunRow]) -> None:
 def _csv_cells(row: RunRow) -> tuple[Cell, ...]:
     """One run's line: identities, ending, headline metrics."""
     spec, headlines = row.spec, row.headlines
-    values = [headlines[name].value if name in headlines else None for name in CATALOGUE]
+    values = [None if metric is None else metric.value for metric in map(headlines.get, CATALOGUE)]
     return (
         spec.run_id, spec.created_utc, spec.benchmark, spec.tier, spec.division, spec.backend, spec.kind,
         labels.device_name(row), spec.system_id, spec.workload_id, spec.software_id, spec.set_id,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import html
 import math
 import re
 import statistics
@@ -101,6 +102,46 @@ def test_a_missing_metric_is_named_with_its_reason_and_never_zero(every_outcome,
         assert notes[null.find("sup/a").get("href")[1:]] in (runs.NO_METER, runs.NOT_REACHED)
 
 
+def test_a_file_of_metrics_holds_those_of_all_runs_whose_addresses_begin_alike(large):
+    runs_of: dict[str, list] = {}
+    for row in sorted(large.rows, key=lambda row: row.run_id):
+        runs_of.setdefault(hashlib.sha256(row.run_id.encode()).hexdigest()[:2], []).append(row)
+    assert {path.stem for path in (large.root / "r").glob("*.csv")} == set(runs_of)
+    assert not list((large.root / "r").glob("*/*.csv"))
+    for prefix, rows in runs_of.items():
+        found = [(line["run_id"], line["name"], line["value"], line["unit"], line["reason"])
+                 for line in rows_of(large.root / f"r/{prefix}.csv")]  # fmt: skip
+        assert found == [
+            (
+                row.run_id,
+                metric.name,
+                "" if metric.value is None else repr(metric.value),
+                metric.unit,
+                metric.reason or "",
+            )
+            for row in rows
+            for metric in row.judgement.metrics
+        ]
+
+
+def test_a_run_links_to_its_file_of_metrics_and_says_how_many_runs_it_holds(large, runs, tmp_path):
+    shards = [path for path in large.pages if path.startswith("r/")]
+    for path in shards:
+        prefix = path[2:4]
+        held = len({line["run_id"] for line in rows_of(large.root / f"r/{prefix}.csv")})
+        links = [link for link in large.pages[path].iter("a") if link.get("href", "").endswith(".csv")]
+        assert len(links) == len([e for e in large.pages[path].iter("article")])
+        for link in links:
+            assert link.get("href") == f"../../r/{prefix}.csv"
+            assert (large.root / path).parent.joinpath(link.get("href")).resolve() == large.root / f"r/{prefix}.csv"
+            others = f"this run and the {held - 1} others whose address begins with r/{prefix}"
+            assert link.text == f"CSV: metrics of {others if held > 1 else 'this run'}"
+    assert len(shards) == 5
+    build_site([runs.row(1)], runs.rulebook(), tmp_path / "page", built_utc="2026-11-22T12:00:00Z")
+    (path,) = (tmp_path / "page/r").glob("*/index.html")
+    assert ">CSV: metrics of this run</a>" in path.read_text("utf-8")
+
+
 def test_a_measured_zero_is_shown_as_zero_and_a_null_is_an_empty_field(runs, tmp_path):
     row = runs.row(1)
     metrics = tuple(
@@ -156,7 +197,7 @@ def test_run_page_shows_rule_evidence_fix_command_and_changes(runs, tmp_path):
     row = _with_judgement(row, metrics=(*row.judgement.metrics, metric))
     build_site([row], runs.rulebook(), tmp_path / "page", built_utc="2026-11-22T12:00:00Z")
     (path,) = (tmp_path / "page/r").rglob("index.html")
-    text = path.read_text("utf-8")
+    text = html.unescape(path.read_text("utf-8"))
     for part in (
         "0.52 is not 0.49", "Log and judge agree.", "log = 0.49", "What to do: Run again.", "Note: a note",
         "oildrop run lm-pretrain --tier nano --backend torch-cpu --seeds 1", "<strong>4</strong>", "(tier: 0)",

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import signal
+import subprocess
+import sys
 import threading
 import urllib.request
 
@@ -65,6 +70,87 @@ def test_failing_build_leaves_the_old_page_and_no_rubbish(runs, tmp_path):
         raise RuntimeError("the disk is on fire")
     assert files(tmp_path / "page") == before
     assert [path.name for path in tmp_path.iterdir()] == ["page"]
+
+
+UNFINISHED = """
+import sys
+from pathlib import Path
+from oildrop.site.pages.output import Output
+with Output(Path(sys.argv[1])) as output:
+    output.write("r/000/index.html", "half a page")
+    print(flush=True)
+    sys.stdin.read()
+"""
+
+
+def start_unfinished(out):
+    """A process that is in the middle of building `out` until its input ends."""
+    command = [sys.executable, "-P", "-c", UNFINISHED, str(out)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process.stdout.readline()
+    return process
+
+
+def lock(folder, how):
+    descriptor = os.open(folder, os.O_RDONLY)
+    fcntl.flock(descriptor, how)
+    return descriptor
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_leftovers_of_killed_builds_go_with_the_next_and_those_of_live_ones_stay(runs, tmp_path):
+    with start_unfinished(tmp_path / "page") as dead:
+        dead.send_signal(signal.SIGKILL)
+    (leftover,) = tmp_path.glob(f"page.tmp-{dead.pid}-*")
+    assert (leftover / "r/000/index.html").read_text() == "half a page"
+    foreign = [
+        f"page.tmp-{os.getpid()}-abcdef",  # alive, on a file system that knows no locks
+        f"page.tmp-{dead.pid}",
+        "page.tmp-notes",
+        f"pages.tmp-{dead.pid}-abcdef",
+        f"a-page.tmp-{dead.pid}-abcdef",
+    ]
+    for name in foreign:
+        (tmp_path / name).mkdir()
+    (tmp_path / f"page.tmp-{dead.pid}-000000").write_text("a file")
+    with start_unfinished(tmp_path / "page") as live:
+        (held,) = tmp_path.glob(f"page.tmp-{live.pid}-*")
+        with pytest.raises(BlockingIOError):
+            lock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        build_site([], runs.rulebook(), tmp_path / "page", built_utc=BUILT)
+        assert names(tmp_path) == sorted([*foreign, f"page.tmp-{dead.pid}-000000", held.name, "page"])
+        live.communicate(b"")
+    assert live.returncode == 0
+    assert (tmp_path / "page/r/000/index.html").read_text() == "half a page"  # it ended last, and whole
+    assert names(tmp_path) == sorted([*foreign, f"page.tmp-{dead.pid}-000000", "page"])
+
+
+def test_a_folder_that_is_held_stays_though_its_process_cannot_be_seen(runs, tmp_path):
+    with start_unfinished(tmp_path / "page") as dead:
+        dead.send_signal(signal.SIGKILL)
+    (leftover,) = tmp_path.glob("page.tmp-*")
+    descriptor = lock(leftover, fcntl.LOCK_SH)
+    build_site([], runs.rulebook(), tmp_path / "page", built_utc=BUILT)
+    assert leftover.is_dir()
+    os.close(descriptor)
+    build_site([], runs.rulebook(), tmp_path / "page", built_utc=BUILT)
+    assert names(tmp_path) == ["page"]
+
+
+def test_an_old_page_set_aside_stays_until_a_new_one_stands(runs, tmp_path):
+    with start_unfinished(tmp_path / "page") as dead:
+        dead.send_signal(signal.SIGKILL)
+    aside = tmp_path / f"page.old-{dead.pid}-abcdef"
+    aside.mkdir()
+    with pytest.raises(RuntimeError), Output(tmp_path / "page"):
+        raise RuntimeError("the disk is on fire")
+    assert names(tmp_path) == [aside.name]
+    build_site([], runs.rulebook(), tmp_path / "page", built_utc=BUILT)
+    build_site([], runs.rulebook(), tmp_path / "page", built_utc=BUILT)
+    assert names(tmp_path) == ["page"]
 
 
 def test_server_answers_on_this_machine_only(runs, tmp_path):

@@ -6,6 +6,7 @@ import itertools
 import math
 import random
 
+import numpy as np
 import pytest
 from scipy import stats
 
@@ -49,6 +50,14 @@ def test_sets_that_cannot_be_told_apart_share_their_places():
     assert rank_intervals([close, [x * 1.001 for x in close], far]) == [(1, 2), (1, 2), (3, 3)]
 
 
+def test_sets_of_five_are_told_apart_where_welch_tells_them():
+    spread = [math.exp(0.1 * step) for step in (-2, -1, 0, 1, 2)]
+    # variance of the logs 0.025, so the standard error of a difference is 0.1; t(0.975) is 2.306 at 8 degrees of freedom
+    for distance, told in ((0.19, False), (0.22, False), (0.24, True), (0.27, True), (0.29, True)):
+        slower = [time * math.exp(distance) for time in spread]
+        assert rank_intervals([spread, slower]) == ([(1, 1), (2, 2)] if told else [(1, 2), (1, 2)]), distance
+
+
 def test_whether_two_sets_differ_does_not_depend_on_a_third():
     a, b, c = [1.0, 1.1, 1.2, 1.3, 1.05], [1.15, 1.2, 1.4, 1.25, 1.3], [9.0, 9.1, 9.2, 9.3, 9.4]
     pair, with_third = rank_intervals([a, b]), rank_intervals([a, b, c])
@@ -65,8 +74,23 @@ def test_failures_tie_worst():
 
 
 def test_rank_statistic_is_the_textbook_one():
-    a, b = [1.0, 2.0, 4.0, math.inf], [3.0, 5.0, 6.0, math.inf, math.inf]
-    big = [x if math.isfinite(x) else 1e9 for x in a], [x if math.isfinite(x) else 1e9 for x in b]
-    p = stats.mannwhitneyu(*big, use_continuity=False, method="asymptotic").pvalue
-    assert 2 * stats.norm.sf(abs(rank_z(a, b))) == pytest.approx(p)
-    assert rank_z(a, b) < 0 < rank_z(b, a)
+    inf = math.inf
+    sets = [
+        [1.0, 2.0, 4.0, inf],
+        [3.0, 5.0, 6.0, inf, inf],
+        [2.0, 2.0, 3.0, 3.0, 3.0, 9.0],
+        [2.0, 3.0, 9.0, 9.0, inf],
+        [inf, inf, inf],
+        [inf, inf],
+    ]
+    pairs = list(itertools.permutations(range(len(sets)), 2))
+    found = rank_z(sets, *np.array(pairs).T)
+    for (i, j), z in zip(pairs, found.tolist(), strict=True):
+        if math.isinf(sets[i][0]) and math.isinf(sets[j][0]):
+            assert z == 0
+            continue
+        big = [[x if math.isfinite(x) else 1e9 for x in sets[place]] for place in (i, j)]
+        p = stats.mannwhitneyu(*big, use_continuity=False, method="asymptotic").pvalue
+        assert 2 * stats.norm.sf(abs(z)) == pytest.approx(p), (sets[i], sets[j])
+        lower = sum((x < y) - (x > y) for x in big[0] for y in big[1])
+        assert (z < 0) == (lower > 0), (sets[i], sets[j])
