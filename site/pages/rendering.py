@@ -68,7 +68,7 @@ def _pattern(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Text and places in turn, and whose places they are; `kinds` says of each value whether it is there and shown."""
     places = {
-        key: Markup(f"{_EDGE}{key}{_EDGE}") if kind == _TEXT else kind == _FLAG
+        key: Markup(f"{_EDGE}{key}{_EDGE}") if kind == _TEXT else kind == _FLAG or ""
         for key, kind in zip(keys, kinds, strict=True)
     }
     page = environment().get_template(name).render(dict(constants) | places)

@@ -12,6 +12,7 @@ from oildrop.results.rows import RunRow
 from oildrop.site.pages.addresses import metrics_address, shard_of
 from oildrop.site.pages.context import Site
 from oildrop.site.pages.csvs import csv_lines
+from oildrop.site.pages.formats import count_text
 from oildrop.site.pages.metric_rows import METRICS_HEADER, metric_rows
 from oildrop.site.pages.rendering import Value, fill
 from oildrop.site.pages.run_article import ROOT, run_values
@@ -60,7 +61,8 @@ def _holds(path: str, count: int) -> str:
     """What a file of metrics holds, as the page of one of its `count` runs says it."""
     if count == 1:
         return "metrics of this run"
-    return f"metrics of this run and the {count - 1} others whose address begins with {path.removesuffix('.csv')}"
+    others = count_text(count - 1, "other")
+    return f"metrics of this run and of {others} whose address begins with {path.removesuffix('.csv')}"
 
 
 def _write_shard(site: Site, shard: str, runs: Sequence[dict[str, Value]]) -> None:

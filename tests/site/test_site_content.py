@@ -48,6 +48,14 @@ def test_every_run_is_on_the_index_and_at_its_address(every_outcome):
         assert f"run-{row.run_id}" in ids
 
 
+def test_what_a_run_lacks_leaves_no_word_of_the_program_on_its_page(every_outcome):
+    shards = [path for path in every_outcome.pages if path.startswith("r/")]
+    assert len(shards) > 20
+    for path in shards:
+        words = page_text(every_outcome.pages[path]).split()
+        assert not {"False", "True", "None"} & set(words), path
+
+
 def test_tallies_count_ok_failed_and_the_rest(every_outcome):
     text = page_text(every_outcome.pages["index.html"])
     # 5 + 5 + 3 + 1 ok; 12 other outcomes of which unsupported, withdrawn and started never were an attempt
@@ -134,8 +142,8 @@ def test_a_run_links_to_its_file_of_metrics_and_says_how_many_runs_it_holds(larg
         for link in links:
             assert link.get("href") == f"../../r/{prefix}.csv"
             assert (large.root / path).parent.joinpath(link.get("href")).resolve() == large.root / f"r/{prefix}.csv"
-            others = f"this run and the {held - 1} others whose address begins with r/{prefix}"
-            assert link.text == f"CSV: metrics of {others if held > 1 else 'this run'}"
+            others = f"{held - 1} other{'s' if held > 2 else ''} whose address begins with r/{prefix}"
+            assert held > 1 and link.text == f"CSV: metrics of this run and of {others}"
     assert len(shards) == 5
     build_site([runs.row(1)], runs.rulebook(), tmp_path / "page", built_utc="2026-11-22T12:00:00Z")
     (path,) = (tmp_path / "page/r").glob("*/index.html")

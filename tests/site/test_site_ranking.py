@@ -52,7 +52,7 @@ def test_sets_that_cannot_be_told_apart_share_their_places():
 
 def test_sets_of_five_are_told_apart_where_welch_tells_them():
     spread = [math.exp(0.1 * step) for step in (-2, -1, 0, 1, 2)]
-    # variance of the logs 0.025, so the standard error of a difference is 0.1; t(0.975) is 2.306 at 8 degrees of freedom
+    # The variance of the logs is 0.025, so the standard error of a difference 0.1; t(0.975) is 2.306 at 8 degrees.
     for distance, told in ((0.19, False), (0.22, False), (0.24, True), (0.27, True), (0.29, True)):
         slower = [time * math.exp(distance) for time in spread]
         assert rank_intervals([spread, slower]) == ([(1, 1), (2, 2)] if told else [(1, 2), (1, 2)]), distance
