@@ -134,6 +134,7 @@ def test_children_of_the_worker_end_with_it(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_is_recorded_as_cancelled(tmp_path: Path) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
     job = make_job(tmp_path, "stalled")
     timer = threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
