@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Literal
 
 from pydantic import Field
@@ -84,6 +85,14 @@ class System(Record):
 
     def system_id(self) -> str:
         """16 hex digits over device models and counts, topology, power cap and CPU."""
+        return self._system_id
+
+    def software_id(self) -> str:
+        """16 hex digits over framework, driver, harness and image versions."""
+        return self._software_id
+
+    @cached_property
+    def _system_id(self) -> str:
         return sha256_of(
             {
                 "cpu": [self.cpu.model, self.cpu.architecture, self.cpu.sockets, self.cpu.usable_cores],
@@ -93,8 +102,8 @@ class System(Record):
             }
         )[:16]
 
-    def software_id(self) -> str:
-        """16 hex digits over framework, driver, harness and image versions."""
+    @cached_property
+    def _software_id(self) -> str:
         software = self.software
         return sha256_of(
             {

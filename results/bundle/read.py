@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,10 +152,16 @@ def _system(data: bytes | None, problems: list[Problem]) -> System | None:
             problems.append(Problem(file=names.SYSTEM, message="is missing"))
         return None
     try:
-        return System.model_validate_json(data)
+        return _parsed_system(data)
     except ValidationError as error:
         problems.append(Problem(file=names.SYSTEM, message=f"is damaged: {_first_error(error)}"))
         return None
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed_system(data: bytes) -> System:
+    """Runs of one machine share one record."""
+    return System.model_validate_json(data)
 
 
 def _chunk_problems(events: tuple[Event, ...], hashes: dict[str, str], *, named: set[str]) -> list[Problem]:
