@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from oildrop.workloads.image_classify.data import INK_LEVELS, Digits
+from oildrop.workloads.image_classify.data import Digits
 from oildrop.workloads.integers import WORDS_PER_BLOCK, permutation, raw_words
 
 LANE_BITS = 16
@@ -35,7 +35,7 @@ class Augmentation:
     shift_px: int
     noise: int
     erase_px: int
-    levels: int = INK_LEVELS
+    levels: int
 
     def apply(self, images_NHW: NDArray[np.int32], words_NR: NDArray[np.uint64]) -> NDArray[np.int32]:
         """int32 [N, H, W], ink 0 to `levels`: each image changed as its `words_of(H)` words say.
@@ -128,7 +128,7 @@ class TrainingStream:
         return Digits(images=images, labels=plain.labels)
 
 
-def as_input(images_NHW: NDArray[np.int32], levels: int = INK_LEVELS) -> NDArray[np.float32]:
+def as_input(images_NHW: NDArray[np.int32], levels: int) -> NDArray[np.float32]:
     """fp32 [N, H, W] in -1 .. 1: (ink - half) / half with half of `levels` rounded up, a power of two.
 
     Exact in fp32, and in bf16 too, which holds eight binary digits: 16 levels become eighths, 255 become 128ths.

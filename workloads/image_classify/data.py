@@ -24,7 +24,6 @@ from oildrop.workloads.integers import permutation
 from oildrop.workloads.protocols import Settings
 
 CLASS_COUNT = 10
-INK_LEVELS = 16
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from oildrop.workloads.corpus import manifest as manifests
 from oildrop.workloads.image_classify import data
 from oildrop.workloads.image_classify.augment import Augmentation, TrainingStream, as_input, words_of
 from oildrop.workloads.image_classify.data import Digits
+from oildrop.workloads.image_classify.lesson import ImageClassify
 from oildrop.workloads.integers import permutation, raw_words
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -129,6 +130,24 @@ def test_idx_files_become_all_of_train_and_a_split_of_test(toy: Any) -> None:
     assert np.bincount(held_out.labels).tolist() == [3] * 10
     known = {image.tobytes() for image in all_test.images}
     assert all(image.tobytes() in known for image in held_out.images)
+
+
+def test_the_lesson_trains_and_scores_at_the_datas_own_side_and_depth(toy: Any) -> None:
+    """Pixel p of 0 .. 255 reaches the model as (p - 128) / 128, augmented and held out alike; noise by 16 levels."""
+    settings, all_train, _ = toy()
+    plain = {"data.shift_px": 0, "data.erase_px": 0, "data.noise": 0, "data.images_per_batch": 60}
+    lesson = ImageClassify(settings | plain)
+    lesson.load()
+    images, labels = lesson.inputs(next(lesson.batches(5)))
+    assert images.shape == (60, 5, 5) and images.dtype == np.float32
+    seen = sorted((label, *image.ravel()) for image, label in zip(images, labels, strict=True))
+    known = (all_train.images.astype(np.float64) - 128) / 128
+    assert seen == sorted((label, *image.ravel()) for image, label in zip(known, all_train.labels, strict=True))
+    noisy = ImageClassify(settings | plain | {"data.noise": 16})
+    noisy.load()
+    pixels = next(noisy.batches(5))[0]
+    assert pixels.max() > 200 and set(np.unique(pixels - next(lesson.batches(5))[0])) <= set(range(-16, 17))
+    assert lesson.synthetic_batch()[0].shape == (60, 5, 5) and lesson.synthetic_batch()[0].max() == 255
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from oildrop.workloads.image_classify.augment import Augmentation, TrainingStrea
 from oildrop.workloads.image_classify.data import Digits
 from oildrop.workloads.integers import permutation, raw_words
 
-AUGMENTATION = Augmentation(shift_px=1, noise=1, erase_px=2)
+AUGMENTATION = Augmentation(shift_px=1, noise=1, erase_px=2, levels=16)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def slow_augment(image: list[list[int]], words: list[int], rule: Augmentation) -
     return result
 
 
-@pytest.mark.parametrize("rule", [AUGMENTATION, Augmentation(shift_px=2, noise=0, erase_px=3)])
+@pytest.mark.parametrize("rule", [AUGMENTATION, Augmentation(shift_px=2, noise=0, erase_px=3, levels=16)])
 def test_augmentation_equals_a_scalar_version_bit_for_bit(train: Digits, rule: Augmentation) -> None:
     found = TrainingStream(train, rule, 5).samples(1437 + 40, 64).images
     for k in range(64):
@@ -48,7 +48,7 @@ def test_augmentation_equals_a_scalar_version_bit_for_bit(train: Digits, rule: A
 
 
 def test_no_augmentation_leaves_the_images_alone(train: Digits) -> None:
-    plain = TrainingStream(train, Augmentation(shift_px=0, noise=0, erase_px=0), 3).samples(0, 100)
+    plain = TrainingStream(train, Augmentation(shift_px=0, noise=0, erase_px=0, levels=16), 3).samples(0, 100)
     assert np.array_equal(plain.images, train.images[permutation(3, 0, 1437)[:100]])
 
 
@@ -61,7 +61,7 @@ def test_any_sample_can_be_made_without_those_before_it(train: Digits) -> None:
 
 
 def test_an_epoch_holds_every_image_once_and_epochs_and_seeds_differ(train: Digits) -> None:
-    plain = Augmentation(shift_px=0, noise=0, erase_px=0)
+    plain = Augmentation(shift_px=0, noise=0, erase_px=0, levels=16)
     epochs = [TrainingStream(train, plain, seed).samples(first, 1437) for seed, first in [(1, 0), (1, 1437), (2, 0)]]
     contents = [sorted(image.tobytes() for image in epoch.images) for epoch in epochs]
     assert contents[0] == contents[1] == contents[2] == sorted(image.tobytes() for image in train.images)
@@ -72,13 +72,13 @@ def test_shifts_noise_and_erasure_come_as_often_as_they_should() -> None:
     count = 40_000
     words = raw_words(9, "test", first_block=0, count=4 * count).reshape(count, 4)
     grey = np.full((count, 8, 8), 8, dtype=np.int32)
-    noise = Augmentation(shift_px=0, noise=1, erase_px=0).apply(grey, words) - 8
+    noise = Augmentation(shift_px=0, noise=1, erase_px=0, levels=16).apply(grey, words) - 8
     shares = [(noise == level).mean() for level in (-1, 0, 1)]
     assert shares == pytest.approx([0.25, 0.5, 0.25], abs=0.002)
-    shifted = Augmentation(shift_px=1, noise=0, erase_px=0).apply(grey, words)
+    shifted = Augmentation(shift_px=1, noise=0, erase_px=0, levels=16).apply(grey, words)
     # Paper in the whole top row means one pixel down: one image in three.
     assert (shifted[:, 0] == 0).all(axis=1).mean() == pytest.approx(1 / 3, abs=0.01)
-    erased = Augmentation(shift_px=0, noise=0, erase_px=2).apply(grey, words)
+    erased = Augmentation(shift_px=0, noise=0, erase_px=2, levels=16).apply(grey, words)
     assert ((erased == 0).sum(axis=(1, 2)) == 4).all()
     # A corner is erased by one of 7 x 7 places, an inner pixel by four.
     assert (erased[:, 0, 0] == 0).mean() == pytest.approx(1 / 49, abs=0.003)
@@ -87,6 +87,6 @@ def test_shifts_noise_and_erasure_come_as_often_as_they_should() -> None:
 
 def test_inputs_are_exact_eighths_between_minus_one_and_one() -> None:
     ink = np.arange(17, dtype=np.int32).reshape(1, 1, 17)
-    values = as_input(ink)
+    values = as_input(ink, 16)
     assert values.dtype == np.float32
     assert values.ravel().tolist() == [(k - 8) / 8 for k in range(17)]

@@ -36,7 +36,7 @@ def weights(config: ModelConfig) -> Weights:
 
 @pytest.fixture(scope="module")
 def batch(digits: Digits) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    return as_input(digits.images[:24]), digits.labels[:24]
+    return as_input(digits.images[:24], 16), digits.labels[:24]
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ def test_initial_weights_have_the_spread_of_their_fan_in() -> None:
 
 def test_losses_of_silent_weights_are_the_logarithm_of_ten(digits: Digits) -> None:
     weights = {name: np.zeros(shape) for name, shape in CONFIG.tensor_shapes().items()}
-    losses = reference.image_losses(CONFIG, weights, as_input(digits.images[:5]), digits.labels[:5])
+    losses = reference.image_losses(CONFIG, weights, as_input(digits.images[:5], 16), digits.labels[:5])
     assert losses == pytest.approx(np.full(5, np.log(10.0)), rel=1e-15)
 
 
@@ -40,13 +40,13 @@ def test_reference_equals_torch_in_float64(digits: Digits) -> None:
     from oildrop.workloads.image_classify import model_torch
 
     weights = reference.gate_weights(CONFIG, 3, 0.2)
-    expected = reference.image_losses(CONFIG, weights, as_input(digits.images[:33]), digits.labels[:33])
+    expected = reference.image_losses(CONFIG, weights, as_input(digits.images[:33], 16), digits.labels[:33])
     model = model_torch.Network(CONFIG).double()
     model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
-    images = torch.from_numpy(as_input(digits.images[:33])).double()
+    images = torch.from_numpy(as_input(digits.images[:33], 16)).double()
     losses, right = model.score(images, torch.from_numpy(digits.labels[:33]))
     assert losses.detach().numpy() == pytest.approx(expected, rel=1e-12)
-    logits = reference.logits(CONFIG, weights, as_input(digits.images[:33]))
+    logits = reference.logits(CONFIG, weights, as_input(digits.images[:33], 16))
     assert np.array_equal(right.numpy(), logits.argmax(axis=1) == digits.labels[:33])
 
 

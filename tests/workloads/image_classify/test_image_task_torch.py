@@ -84,7 +84,7 @@ def test_first_loss_is_that_of_the_reference_and_the_first_batch(make_task: Make
     task = train(make_task(), 23, 1)
     batch = task._lesson._stream(23).samples(0, 32)
     weights = reference.initial_weights(task._lesson._config, 23)
-    expected = reference.image_losses(task._lesson._config, weights, as_input(batch.images), batch.labels).mean()
+    expected = reference.image_losses(task._lesson._config, weights, as_input(batch.images, 16), batch.labels).mean()
     assert task.first_loss() == pytest.approx(expected, rel=1e-6)
     task.train_step()
     assert task.first_loss() == pytest.approx(expected, rel=1e-6)
@@ -130,7 +130,7 @@ def test_weight_decay_pulls_matrices_alone(make_task: MakeTask) -> None:
 def test_evaluation_scores_the_held_out_images_with_the_average(make_task: MakeTask) -> None:
     task = train(make_task(), 3, 6)
     found = task.evaluate()
-    images, labels = as_input(task._held_out.batch[0]), task._held_out.batch[1]
+    images, labels = as_input(task._held_out.batch[0], 16), task._held_out.batch[1]
     average = task._engine.average()
     expected = reference.image_losses(task._lesson._config, average, images, labels)
     assert found.loss_nats.dtype == np.float64 and found.loss_nats.shape == (360,)
