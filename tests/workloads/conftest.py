@@ -9,6 +9,8 @@ import pytest
 from oildrop.rules.loading import load_rulebook
 from oildrop.rules.rulebook import gate_settings, settings_of
 
+pytest.register_assert_rewrite("engine_contract")
+
 
 def tier_settings(benchmark: str, tier: str) -> dict[str, Any]:
     """As the worker hands them over: the tier's settings and, under `gates.`, the benchmark's gates."""
