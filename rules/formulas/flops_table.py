@@ -21,7 +21,8 @@ def decoder_size(settings: Mapping[str, Scalar]) -> DecoderSize:
     """Sizes of the decoder that the `model.*` and `data.*` settings describe."""
     number = {key: int(settings[f"model.{key}"]) for key in ("layers", "width", "heads", "key_value_heads", "hidden")}
     words, names, brackets = (int(settings[f"data.{key}"]) for key in ("words", "names", "brackets"))
-    vocabulary = words + names + 2 * brackets + DIGITS + CONTROL_TOKENS
+    tokens = words + names + 2 * brackets + DIGITS + CONTROL_TOKENS
+    vocabulary = int(settings["model.vocabulary"]) or tokens
     return DecoderSize(**number, vocabulary=vocabulary, positions=int(settings["data.document_tokens"]))
 
 

@@ -72,10 +72,14 @@ class ModelShape:
 
 
 def shape_of(settings: Settings) -> ModelShape:
-    """The sizes that the `model.*` and `data.*` settings describe."""
+    """The sizes that the `model.*` and `data.*` settings describe.
+
+    Raises:
+        UsageError: Fewer rows in the word tables than the language has tokens, or widths that do not divide.
+    """
     grammar = grammar_of(settings)
     return ModelShape(
-        vocabulary=grammar.vocabulary,
+        vocabulary=_rows(int(settings["model.vocabulary"]), grammar.vocabulary),
         positions=grammar.document_tokens,
         layers=int(settings["model.layers"]),
         width=int(settings["model.width"]),
@@ -85,6 +89,13 @@ def shape_of(settings: Settings) -> ModelShape:
         norm_epsilon=float(settings["model.norm_epsilon"]),
         rotary_base=float(settings["model.rotary_base"]),
     )
+
+
+def _rows(asked: int, tokens: int) -> int:
+    """Rows of the word tables: as many as asked for, or one for each of the language's `tokens`."""
+    if 0 < asked < tokens:
+        raise UsageError(f"model.vocabulary = {asked}: the language has {tokens} tokens; ask for more, or 0 for as many")
+    return asked or tokens
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from oildrop.rules.errors import UsageError
 from oildrop.rules.formulas.flops_table import FLOPS_PER_TOKEN, decoder_size
 from oildrop.rules.loading import load_rulebook
 from oildrop.rules.rulebook import Tier
@@ -52,7 +53,7 @@ def test_small_base_and_pod_are_provisional_and_no_other() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tier", "parameters"), [("small", 123_489_024), ("base", 989_399_040), ("pod", 7_012_093_952)]
+    ("tier", "parameters"), [("small", 123_489_024), ("base", 989_399_040), ("pod", 8_030_261_248)]
 )
 def test_parameters_are_those_of_the_references_tensors(tier: str, parameters: int) -> None:
     tensors = shape_of(TIERS[tier].settings).tensors()
@@ -63,7 +64,21 @@ def test_parameters_are_those_of_the_references_tensors(tier: str, parameters: i
 @pytest.mark.parametrize("tier", LARGE)
 def test_the_vocabulary_is_a_multiple_of_128(tier: str) -> None:
     assert grammar_of(TIERS[tier].settings).vocabulary % 128 == 0
-    assert decoder_size(TIERS[tier].settings).vocabulary == grammar_of(TIERS[tier].settings).vocabulary
+    assert decoder_size(TIERS[tier].settings).vocabulary % 128 == 0
+    assert decoder_size(TIERS[tier].settings).vocabulary == shape_of(TIERS[tier].settings).vocabulary
+
+
+def test_pod_has_the_shape_of_llama_3_1_8b() -> None:
+    """Llama Team, arXiv 2407.21783, table 3; 8.03 B parameters with both word tables."""
+    shape = shape_of(TIERS["pod"].settings)
+    assert (shape.layers, shape.width, shape.heads, shape.key_value_heads) == (32, 4096, 32, 8)
+    assert (shape.hidden, shape.vocabulary, shape.rotary_base) == (14336, 128256, 500000.0)
+
+
+def test_word_tables_smaller_than_the_language_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"model\.vocabulary = 255: the language has 256 tokens"):
+        shape_of({**TIERS["nano"].settings, "model.vocabulary": 255})
+    assert shape_of({**TIERS["nano"].settings, "model.vocabulary": 256}).vocabulary == 256
 
 
 @pytest.mark.parametrize("tier", LARGE)
