@@ -22,7 +22,7 @@ def decoder_size(settings: Mapping[str, Scalar]) -> DecoderSize:
     number = {key: int(settings[f"model.{key}"]) for key in ("layers", "width", "heads", "key_value_heads", "hidden")}
     words, names, brackets = (int(settings[f"data.{key}"]) for key in ("words", "names", "brackets"))
     tokens = words + names + 2 * brackets + DIGITS + CONTROL_TOKENS
-    vocabulary = int(settings["model.vocabulary"]) or tokens
+    vocabulary = int(settings.get("model.vocabulary", 0)) or tokens  # bundles from before this setting have none
     return DecoderSize(**number, vocabulary=vocabulary, positions=int(settings["data.document_tokens"]))
 
 

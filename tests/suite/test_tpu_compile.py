@@ -81,6 +81,16 @@ def test_xla_counts_as_many_flops_as_the_formula_within_a_fifth(nano: dict[str, 
     assert 1.0 < nano[target]["xla_flop_per_step"] / nano[target]["flop_per_step"] < 1.2
 
 
+def test_small_shares_its_batch_among_four_chips() -> None:
+    """123.5 M parameters at 16 bytes, whole on every chip; each has a quarter of the batch's activations."""
+    found = plan("small", "tpu:v5e-4")
+    state = 16 * 123_489_024
+    assert found["fits"] is True and found["chips"] == 4
+    assert state < found["memory"]["arguments"] < 1.01 * state
+    assert 0.4 < found["memory"]["total"] / found["formula_bytes"] < 1.0
+    assert 1.0 < found["xla_flop_per_step"] / found["flop_per_step"] < 1.1
+
+
 def test_sharded_state_is_gathered_once_a_matrix() -> None:
     """By hand: two layers of four matrices, embedding and head make ten gathers; a chip has a quarter of each.
 

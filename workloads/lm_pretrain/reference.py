@@ -94,7 +94,7 @@ def shape_of(settings: Settings) -> ModelShape:
 def _rows(asked: int, tokens: int) -> int:
     """Rows of the word tables: as many as asked for, or one for each of the language's `tokens`."""
     if 0 < asked < tokens:
-        raise UsageError(f"model.vocabulary = {asked}: the language has {tokens} tokens; ask for more, or 0 for as many")
+        raise UsageError(f"model.vocabulary = {asked}: the language has {tokens} tokens; take more, or 0 for as many")
     return asked or tokens
 
 
