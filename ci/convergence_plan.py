@@ -110,7 +110,7 @@ def check_plan(plan: Sequence[Series], benchmark: Benchmark, tier_name: str) -> 
 
 
 def _check_steps(batch: int, tier: Tier) -> None:
-    counts = {**tier.schedule.model_dump(), "cap_samples": tier.cap_samples or 0}
+    counts = {**tier.evaluations.model_dump(), "cap_samples": tier.cap_samples or 0}
     for name, samples in counts.items():
         if samples % batch:
             raise UsageError(f"batch {batch} does not divide {name} = {samples}; choose a batch size that does")

@@ -196,7 +196,7 @@ def _plan(spec: RunSpec, benchmark: Benchmark, task: TrainTask) -> TrainPlan:
     tier = benchmark.tiers[spec.tier]
     steps = spec.settings.get("limit.steps")
     cap = int(steps) * task.samples_per_step() if steps is not None else int(spec.settings["limit.cap_samples"])
-    return TrainPlan(schedule=tier.schedule, cap_samples=cap, target=tier.target)
+    return TrainPlan(schedule=tier.evaluations, cap_samples=cap, target=tier.target)
 
 
 def _keep_evaluations(kept: tuple[Kept, ...], run_dir: Path, emitter: Emitter) -> None:

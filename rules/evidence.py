@@ -28,6 +28,63 @@ class EvaluationTable:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RequestTable:
+    """Every request that a served run issued, in order of issue; columns of equal length.
+
+    Times are nanoseconds since `run_start`. A request that was never answered stays: its outcome says how it ended,
+    and its missing times are None.
+
+    Attributes:
+        index: Number of the request in the seed's stream.
+        query: Number of the query that it belongs to; a query's requests are issued together.
+        scheduled_ns: When it was due. Latency counts from here.
+        issued_ns: When the generator handed it over.
+        first_ns: First token (or the whole answer of a task without tokens).
+        last_ns: Last token.
+        input_tokens: Of its prompt; images and sentences count one.
+        output_tokens: That were received.
+        expected_tokens: That were asked for.
+        outcome: `ok`, else in a word how it failed (`truncated`, `http_500`, `cut`, `timeout`, `unfinished`, …).
+        gaps_ns: Time of each token after the first since the one before; tokens that came together share a stamp.
+        tokens: Ids of the received tokens, where the system under test tells them.
+    """
+
+    index: tuple[int, ...]
+    query: tuple[int, ...]
+    scheduled_ns: tuple[int, ...]
+    issued_ns: tuple[int, ...]
+    first_ns: tuple[int | None, ...]
+    last_ns: tuple[int | None, ...]
+    input_tokens: tuple[int, ...]
+    output_tokens: tuple[int, ...]
+    expected_tokens: tuple[int, ...]
+    outcome: tuple[str, ...]
+    gaps_ns: tuple[tuple[int, ...], ...]
+    tokens: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerTable:
+    """Quality of a sampled share of the timed answers, one row an answer; columns of equal length.
+
+    Attributes:
+        index: Number of the request in the seed's stream.
+        loss_nats: The served model's -ln q over the known part of the document, summed.
+        source_nats: The source's own -ln p over the same tokens; 0 where the task has no source.
+        token_count: Scored tokens of that part; images and sentences count one.
+        agreed_count: Output tokens (or answers) that equal the fp32 reference's, given what came before.
+        compared_count: Output tokens (or answers) that were compared.
+    """
+
+    index: tuple[int, ...]
+    loss_nats: tuple[float, ...]
+    source_nats: tuple[float, ...]
+    token_count: tuple[int, ...]
+    agreed_count: tuple[int, ...]
+    compared_count: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Series:
     """One quantity of one meter over time, in order of time.
 
@@ -70,6 +127,8 @@ class Evidence:
     system: System | None
     events: tuple[Event, ...]
     evaluations: tuple[EvaluationTable, ...] = ()
+    requests: RequestTable | None = None
+    answers: AnswerTable | None = None
     series: tuple[Series, ...] = ()
     problems: tuple[Problem, ...] = ()
     sealed: bool = False

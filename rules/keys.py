@@ -44,6 +44,10 @@ HOST_STATE = "host_state"
 CLOCK = "clock"
 OTHER_RUN = "other_run"
 RESTART = "restart"
+SERVE = "serve"
+"""What a served run is about to do: value the scenario; meta its terms as the generator took them."""
+SERVED = "served"
+"""What it did: value the queries; meta the requests, those that failed, and why it stopped."""
 OUTCOME = "outcome"
 
 PHASES = ("probe", "data", "compile", "gates", "init", "warmup", "train", "serve", "eval", "teardown")

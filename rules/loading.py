@@ -17,7 +17,7 @@ from oildrop.rules.data_manifest import DataFile, HubColumn, Manifest
 from oildrop.rules.errors import RulebookError
 from oildrop.rules.loading_references import REFERENCE_SCHEMA, references_in
 from oildrop.rules.records import Record, Scalar
-from oildrop.rules.rulebook import SHARED_FILES, Benchmark, DevicePeaks, Division, Rule, Rulebook, Tier
+from oildrop.rules.rulebook import SHARED_FILES, Benchmark, DevicePeaks, Division, Rule, Rulebook, Scenario, Tier
 
 R = TypeVar("R", bound=Record)
 
@@ -80,6 +80,7 @@ def parse_rulebook(files: dict[str, bytes]) -> Rulebook:
         benchmarks=benchmarks,
         divisions=_table(Division, "divisions.toml", "division", parsed, files, key="name"),
         rules=_table(Rule, "rules.toml", "rule", parsed, files, key="id"),
+        scenarios=_table(Scenario, "scenarios.toml", "scenario", parsed, files, key="name"),
         devices=tuple(_table(DevicePeaks, "devices.toml", "device", parsed, files, key="name").values()),
         references=tuple(references),
         tables_sha256=sha256_of({name: _sha256(files[name]) for name in TABLES})[:16],

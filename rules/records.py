@@ -63,6 +63,7 @@ class RunSpec(Record):
         command: The command line that repeats this run.
         processes: The ranks that are to train; pids and devices are in the log's `process` events.
         max_restarts: How often the ranks may be started again after one of them has crashed.
+        rate_per_s: Queries a second that are offered in a scenario with arrivals; no part of the workload's identity.
     """
 
     schema_id: Literal["oildrop.spec/1"] = Field(default="oildrop.spec/1", alias="schema")
@@ -91,9 +92,16 @@ class RunSpec(Record):
     command: tuple[str, ...] = ()
     processes: tuple[Process, ...] = ()
     max_restarts: int = Field(default=0, ge=0)
+    rate_per_s: float | None = Field(default=None, gt=0)
     oildrop_version: str
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+    @property
+    def scenario(self) -> str | None:
+        """How requests arrive (`scenario.name`); None for a training run."""
+        name = self.settings.get("scenario.name")
+        return name if isinstance(name, str) else None
 
 
 class Metric(Record):

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from oildrop.rules.errors import UsageError
 from oildrop.rules.records import Kind, Record, Scalar, Severity
 from oildrop.rules.reference import Reference as Reference
 
@@ -75,12 +76,57 @@ class Source(Record):
     date: str
 
 
+class Bounds(Record):
+    """What each answer may take at most, in seconds; None is no bound.
+
+    Attributes:
+        latency_s: From the scheduled time to the last token (or the whole answer).
+        ttft_s: From the scheduled time to the first token.
+        tpot_s: Mean time of each token after the first, of one request.
+    """
+
+    latency_s: float | None = Field(default=None, gt=0)
+    ttft_s: float | None = Field(default=None, gt=0)
+    tpot_s: float | None = Field(default=None, gt=0)
+
+
+class Terms(Record):
+    """A scenario's terms at one tier.
+
+    Attributes:
+        minimum_s: Shortest time from run_start to run_stop, seconds.
+        minimum_queries: Fewest queries, whatever the time.
+        percentile: Which of the latencies is the scenario's; the share of answers that must hold the bounds.
+        samples_per_query: Requests that are issued together and counted as one query.
+        bounds: What the answers are held to; none where the scenario asks for no bound.
+        first_rate_per_s: Where a search for the highest rate begins, queries a second; None where none is searched.
+    """
+
+    minimum_s: float = Field(gt=0)
+    minimum_queries: int = Field(gt=0)
+    percentile: float = Field(gt=0, lt=1)
+    samples_per_query: int = Field(default=1, gt=0)
+    bounds: Bounds = Bounds()
+    first_rate_per_s: float | None = Field(default=None, gt=0)
+
+
+class Checkpoint(Record):
+    """Trained weights that a benchmark serves: their name, the hash of all tensors, and the run that made them."""
+
+    name: str
+    weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    run_id: str
+
+
 class Tier(Record):
     """One size of a benchmark. Times in seconds, amounts in samples.
 
     Attributes:
         steps: Fixed work: optimizer steps to do; None for a tier with a target.
-        target: Quality to reach; None for fixed work.
+        target: Quality to reach; None for fixed work. Of a served model: the quality that it must keep.
+        schedule: When a training is evaluated; None where nothing is trained.
+        scenarios: Of a served model: each scenario's terms.
+        checkpoint: Trained weights that are served; None where there are none and they are random.
         cap_samples: Samples after which the target is missed.
         init_limit_s: Cap of everything before `run_start`.
         settings: All settings of this tier by dotted key, shared ones included.
@@ -97,13 +143,21 @@ class Tier(Record):
     heartbeat_s: float = Field(gt=0)
     stall_s: float = Field(gt=0)
     init_limit_s: float = Field(gt=0)
-    schedule: Schedule
+    schedule: Schedule | None = None
+    scenarios: dict[str, Terms] = {}
+    checkpoint: Checkpoint | None = None
     settings: dict[str, Scalar] = {}
     provisional: str | None = Field(default=None, min_length=1)
     gates: dict[str, Scalar] = {}
 
     @model_validator(mode="after")
     def _target_or_steps(self) -> Self:
+        if self.scenarios:
+            if self.steps is not None or self.schedule is not None or self.cap_samples is not None:
+                raise ValueError("a tier with scenarios trains nothing: no steps, schedule or cap_samples")
+            return self
+        if self.schedule is None:
+            raise ValueError("a tier that trains needs a schedule of evaluations, one that serves needs scenarios")
         if (self.target is None) == (self.steps is None):
             raise ValueError("a tier has either steps (fixed work) or a target")
         if self.target is not None and (self.cap_samples is None or self.reference_time_s is None):
@@ -113,8 +167,17 @@ class Tier(Record):
         return self
 
     @property
+    def evaluations(self) -> Schedule:
+        """When a training is evaluated. Raises UsageError for a tier that trains nothing."""
+        if self.schedule is None:
+            raise UsageError("this benchmark serves a trained model: it has no schedule of evaluations")
+        return self.schedule
+
+    @property
     def kind(self) -> Kind:
-        """`to_target` when there is one, else `fixed_work`."""
+        """`serve` with scenarios; `to_target` when there is a target, else `fixed_work`."""
+        if self.scenarios:
+            return "serve"
         return "fixed_work" if self.target is None else "to_target"
 
 
@@ -159,6 +222,17 @@ class Division(Record):
     text: str
 
 
+class Scenario(Record):
+    """How the clock meets the task, in words, and the metric that speaks for it."""
+
+    name: str
+    title: str
+    kind: Kind
+    metric: str
+    ranked: bool
+    text: str
+
+
 class DevicePeaks(Record):
     """Dense peaks of one part: FLOP/s by dtype, bytes/s, watts, bytes; from `source` of `date`; None: not stated."""
 
@@ -185,6 +259,7 @@ class Rulebook:
     benchmarks: dict[str, Benchmark]
     divisions: dict[str, Division]
     rules: dict[str, Rule]
+    scenarios: dict[str, Scenario]
     devices: tuple[DevicePeaks, ...]
     references: tuple[Reference, ...]
     tables_sha256: str

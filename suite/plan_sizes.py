@@ -159,7 +159,7 @@ def sizes_of(job: Job, place: Place, target_samples: float | None) -> Sizes:
     if target_samples is None:
         missing["target_s"] = "no reference runs of this tier" if job.tier.target is not None else "it has no target"
     flop_per_step = job.flops_per_token * job.tokens_per_sample * job.batch
-    evaluations = evaluations_until(job.tier.schedule, job.batch, job.last_samples)
+    evaluations = evaluations_until(job.tier.evaluations, job.batch, job.last_samples)
     counts = _Counts(
         flop_per_step=flop_per_step, moved_bytes=moved_bytes or 0, evaluations=evaluations, target=target_samples
     )
@@ -258,6 +258,6 @@ def _times_at(
 
     target_s = None
     if counts.target is not None:
-        before = evaluations_until(job.tier.schedule, job.batch, math.ceil(counts.target))
+        before = evaluations_until(job.tier.evaluations, job.batch, math.ceil(counts.target))
         target_s = run_s(counts.target, before)
     return Times(mfu=mfu, step_s=step_s, cap_s=run_s(job.last_samples, counts.evaluations), target_s=target_s)

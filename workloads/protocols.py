@@ -110,3 +110,92 @@ class TrainTask(Protocol):
 
     def evaluate(self) -> Evaluation:
         """Score the rulebook's held-out documents; returns after the device has ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestSize:
+    """What one request asks for: tokens of its prompt, and tokens of its answer (images and sentences: one each)."""
+
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Emission:
+    """What one step of a served model brought for one request.
+
+    Attributes:
+        index: The request's number in the seed's stream.
+        tokens: Ids of the new tokens, in order; a task without tokens gives its answer as one id.
+        done: Whether the answer is complete.
+    """
+
+    index: int
+    tokens: tuple[int, ...]
+    done: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assessment:
+    """Quality of answers that were given while the clock ran; the columns of `rules.evidence.AnswerTable`.
+
+    Attributes:
+        index: int64 [N], requests.
+        loss_nats, source_nats: float64 [N].
+        token_count, agreed_count, compared_count: int64 [N].
+    """
+
+    index: NDArray[np.int64]
+    loss_nats: NDArray[np.float64]
+    source_nats: NDArray[np.float64]
+    token_count: NDArray[np.int64]
+    agreed_count: NDArray[np.int64]
+    compared_count: NDArray[np.int64]
+
+
+class ServeTask(Protocol):
+    """A served model in one framework: requests go in, tokens come out.
+
+    The constructor is `Task(settings: Settings, device: Device)`: it stores both and nothing else. The harness decides
+    when a request arrives, the task how those that wait are put together; one thread calls it.
+    """
+
+    def load_data(self) -> None:
+        """Read or derive what does not depend on the run's seed."""
+
+    def build(self) -> None:
+        """Make the model and its graphs, and run each of them once."""
+
+    def run_gates(self) -> list[GateResult]:
+        """Compare the graphs that will be timed with the float64 reference, on the fixed gate seed."""
+
+    def initialise(self, seed: int) -> None:
+        """Set the weights, and the stream of requests of `seed`; nothing waits, nothing is cached.
+
+        Raises:
+            OildropError: The checkpoint is missing or damaged.
+        """
+
+    def weights(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        """Each tensor as host fp32, under its canonical name, in canonical order, as it was before any quantisation."""
+
+    def warm_up(self) -> None:
+        """Answer synthetic requests of every shape, then forget them."""
+
+    def size(self, index: int) -> RequestSize:
+        """What request `index` of the stream asks for."""
+
+    def admit(self, indices: list[int]) -> None:
+        """These requests have arrived; they wait until a step takes them."""
+
+    def step(self) -> list[Emission]:
+        """One unit of work for requests that wait or are being answered; returns after the device has ended it.
+
+        Empty where nothing waits.
+        """
+
+    def bytes_per_step(self, input_tokens: int) -> tuple[int, int]:
+        """Bytes of weights and of cache that one decode step of one request after `input_tokens` tokens reads."""
+
+    def assess(self, answers: dict[int, tuple[int, ...]]) -> Assessment:
+        """Quality of a sampled share of `answers` (tokens by request), worked out after the clock has stopped."""

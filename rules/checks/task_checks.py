@@ -139,7 +139,7 @@ def seeds_not_chosen(judged: Judged) -> Iterator[Broken]:
 def evaluations_follow_schedule(judged: Judged) -> Iterator[Broken]:
     """Evaluations at the schedule's samples, none left out."""
     case = judged.case
-    if case.tier is None or not case.timeline.blocks:
+    if case.tier is None or case.tier.schedule is None or not case.timeline.blocks:
         return
     block = case.timeline.blocks[0]
     per_step = block.samples // max(block.steps, 1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from oildrop.rules.catalogue import CATALOGUE
 from oildrop.rules.outcomes import MEANINGS
-from oildrop.rules.rulebook import Benchmark, Range, Reference, Rulebook, Tier
+from oildrop.rules.rulebook import Benchmark, Range, Reference, Rulebook, Schedule, Tier
 from oildrop.rules.statistics import PROVISIONAL_RUNS, RANKED_RUNS
 from oildrop.site.pages.addresses import slug
 from oildrop.site.pages.context import Site
@@ -130,17 +130,20 @@ def _benchmark_view(rulebook: Rulebook, benchmark: Benchmark) -> BenchmarkView:
     return BenchmarkView(benchmark=benchmark, tables=[table for table in tables if table.rows], references=references)
 
 
+def _evaluations(schedule: Schedule) -> str:
+    early = f"every {schedule.early_every} before {schedule.first}, then " if schedule.early_every else ""
+    from_ = f" from {schedule.first} on" if schedule.first and not early else ""
+    return f"{early}every {schedule.every} samples{from_}"
+
+
 def _tier_row(benchmark: Benchmark, name: str, tier: Tier) -> tuple[str, ...]:
     sign = "≤" if benchmark.quality.better == "lower" else "≥"
     goal = f"{tier.steps} steps" if tier.target is None else f"{sign} {tier.target:g} {benchmark.quality.unit}"
-    schedule = tier.schedule
-    early = f"every {schedule.early_every} before {schedule.first}, then " if schedule.early_every else ""
-    from_ = f" from {schedule.first} on" if schedule.first and not early else ""
     return (
         name,
         goal,
         "none" if tier.cap_samples is None else str(tier.cap_samples),
-        f"{early}every {schedule.every} samples{from_}",
+        "none" if tier.schedule is None else _evaluations(tier.schedule),
         str(tier.minimum_runs),
         "none" if tier.reference_time_s is None else number(tier.reference_time_s),
         number(tier.deadline_s),

@@ -124,6 +124,7 @@ def test_each_scenario_names_the_headline_of_its_kind():
     from oildrop.rules.summary import HEADLINE
 
     scenarios = read("scenarios.toml")["scenario"]
-    assert {row["kind"]: row["metric"] for row in scenarios} == HEADLINE
-    assert all(row["metric"] in CATALOGUE and row["kind"] in CATALOGUE[row["metric"]].kinds for row in scenarios)
-    assert [row["name"] for row in scenarios if row["ranked"]] == ["time-to-target"]
+    trained = [row for row in scenarios if row["kind"] != "serve"]
+    assert {row["kind"]: row["metric"] for row in trained} == HEADLINE
+    assert all(row["metric"] in CATALOGUE and row["kind"] in CATALOGUE[row["metric"]].kinds for row in trained)
+    assert [row["name"] for row in trained if row["ranked"]] == ["time-to-target"]

@@ -99,6 +99,7 @@ def rulebook() -> Rulebook:
         benchmarks={name: _benchmark(name) for name in ("image-classify", "lm-pretrain")},
         divisions=division,
         rules={rule.id: rule for rule in rules},
+        scenarios={},
         devices=(peaks,),
         references=(reference,),
         tables_sha256=digest_of_text("tables"),
