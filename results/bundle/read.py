@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from oildrop.results.bundle import names
-from oildrop.results.bundle.samples import parse_evaluations
+from oildrop.results.bundle.chunks import parse_chunk
 from oildrop.results.bundle.seal import compare_with_seal, parse_seal
 from oildrop.results.bundle.telemetry import parse_telemetry
 from oildrop.rules import keys
 from oildrop.rules.errors import BundleError
 from oildrop.rules.events import Event, LogReading, read_log
-from oildrop.rules.evidence import EvaluationTable, Evidence, Problem, Series
+from oildrop.rules.evidence import AnswerTable, EvaluationTable, Evidence, Problem, RequestTable, Series
 from oildrop.rules.records import RunSpec
 from oildrop.rules.system import System
 
@@ -66,11 +66,14 @@ def read_contents(path: Path, *, supervisor_alive: bool = False) -> BundleConten
     problems.extend(Problem(file=names.EVENTS, message=_without_file(text)) for text in log.problems)
     problems.extend(_chunk_problems(log.events, found.hashes, named={problem.file for problem in problems}))
     rulebook = {name: data for name, data in found.data.items() if name.startswith(names.RULEBOOK + "/")}
+    samples = _samples(found, problems)
     evidence = Evidence(
         spec=spec,
         system=system,
         events=log.events,
-        evaluations=_evaluations(found, problems),
+        evaluations=tuple(samples.evaluations),
+        requests=samples.requests,
+        answers=samples.answers,
         series=_series(found, problems, sealed=sealed),
         problems=tuple(problems),
         sealed=sealed,
@@ -178,16 +181,39 @@ def _chunk_problems(events: tuple[Event, ...], hashes: dict[str, str], *, named:
     return problems
 
 
-def _evaluations(found: _Found, problems: list[Problem]) -> tuple[EvaluationTable, ...]:
-    tables: list[EvaluationTable] = []
+@dataclass
+class _Samples:
+    """What the chunks hold together: evaluations of a training, or the requests and answers of a served run."""
+
+    evaluations: list[EvaluationTable] = field(default_factory=list)
+    requests: RequestTable | None = None
+    answers: AnswerTable | None = None
+
+
+def _samples(found: _Found, problems: list[Problem]) -> _Samples:
+    samples = _Samples()
     for name, data in found.data.items():
         if not (name.startswith(names.SAMPLES + "/") and name.endswith(".arrow")):
             continue
         try:
-            tables.extend(parse_evaluations(data))
+            _take(samples, data)
         except ValueError as error:
             problems.append(Problem(file=names.printable(name), message=str(error)))
-    return tuple(tables)
+    return samples
+
+
+def _take(samples: _Samples, data: bytes) -> None:
+    chunk = parse_chunk(data)
+    if isinstance(chunk, RequestTable):
+        if samples.requests is not None:
+            raise ValueError("is a second table of requests; a run has one")
+        samples.requests = chunk
+    elif isinstance(chunk, AnswerTable):
+        if samples.answers is not None:
+            raise ValueError("is a second table of answers; a run has one")
+        samples.answers = chunk
+    else:
+        samples.evaluations.extend(chunk)
 
 
 def _series(found: _Found, problems: list[Problem], *, sealed: bool) -> tuple[Series, ...]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-import io
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from oildrop.results.bundle.arrow_files import arrow_bytes, arrow_table, columns_of, refuse_empty_cells
 from oildrop.results.bundle.durable import write_durably
 from oildrop.rules.evidence import EvaluationTable
 
@@ -38,18 +38,13 @@ def write_evaluations(path: Path, evaluations: Sequence[EvaluationTable]) -> Non
 
     Two evaluations after the same count of samples must not stand next to each other: the count tells them apart.
     """
-    import pyarrow as pa
-
     columns: dict[str, list[float]] = {name: [] for name in COLUMNS}
     for evaluation in evaluations:
         columns["samples"].extend([evaluation.samples] * len(evaluation.loss_nats))
         for name in VALUES:
             columns[name].extend(getattr(evaluation, name))
-    buffer = io.BytesIO()
-    with pa.ipc.new_file(buffer, _schema()) as writer:
-        writer.write_table(pa.table(columns, schema=_schema()))
     path.parent.mkdir(exist_ok=True)
-    write_durably(path, buffer.getvalue())
+    write_durably(path, arrow_bytes(columns, _schema()))
 
 
 def read_evaluations(path: Path) -> tuple[EvaluationTable, ...]:
@@ -59,9 +54,18 @@ def read_evaluations(path: Path) -> tuple[EvaluationTable, ...]:
 
 def parse_evaluations(data: bytes) -> tuple[EvaluationTable, ...]:
     """The evaluations in the bytes of one chunk. Raises ValueError saying what is wrong with them."""
+    return evaluations_in(arrow_table(data))
+
+
+def evaluations_in(table: Any) -> tuple[EvaluationTable, ...]:
+    """The evaluations of an Arrow table. Raises ValueError saying what is wrong with it."""
     import numpy as np
 
-    columns = _columns(data)
+    found = columns_of(table)
+    if found != COLUMNS:
+        raise ValueError(f"has columns {found}, expected {COLUMNS}")
+    refuse_empty_cells(table)
+    columns = {name: table.column(name).to_numpy() for name in COLUMNS}
     samples = columns["samples"]
     edges = [0, *(np.flatnonzero(np.diff(samples)) + 1).tolist(), len(samples)] if len(samples) else []
     lists = {name: columns[name].tolist() for name in VALUES}
@@ -72,23 +76,3 @@ def parse_evaluations(data: bytes) -> tuple[EvaluationTable, ...]:
         )
         for start, stop in pairwise(edges)
     )
-
-
-def _columns(data: bytes) -> dict[str, Any]:
-    import pyarrow as pa
-
-    try:
-        table = pa.ipc.open_file(pa.py_buffer(data)).read_all()
-        table.validate(full=True)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise ValueError(f"cannot be read as an Arrow file ({_one_line(error)})") from error
-    found = {field.name: str(field.type).replace("double", "float64") for field in table.schema}
-    if found != COLUMNS:
-        raise ValueError(f"has columns {found}, expected {COLUMNS}")
-    if any(column.null_count for column in table.columns):
-        raise ValueError("has empty cells; every document needs all of its numbers")
-    return {name: table.column(name).to_numpy() for name in COLUMNS}
-
-
-def _one_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from oildrop.results.bundle import names
+from oildrop.results.bundle.chunks import describe_chunk
 from oildrop.results.bundle.durable import AppendFile, sync_directory, sync_file, write_durably
-from oildrop.results.bundle.samples import read_evaluations
 from oildrop.results.bundle.seal import seal_bytes
 from oildrop.results.bundle.telemetry import END_OF_STREAM, TelemetryRow, encode_header, encode_rows
 from oildrop.rules.errors import BundleError
@@ -100,17 +100,10 @@ class BundleWriter:
         """
         path = self.path / name
         try:
-            evaluations = read_evaluations(path)
+            described = describe_chunk(path)
         except ValueError as error:
             raise BundleError(f"{name} {error}") from error
-        counts = [evaluation.samples for evaluation in evaluations]
-        return {
-            "file": name,
-            "sha256": _file_sha256(path),
-            "rows": sum(len(evaluation.loss_nats) for evaluation in evaluations),
-            "first_samples": min(counts, default=None),
-            "last_samples": max(counts, default=None),
-        }
+        return {"file": name, "sha256": _file_sha256(path), **described}
 
     def seal(self) -> str:
         """Close everything and write `seal.json` over exactly the files that lie here; returns the bundle id.
