@@ -9,8 +9,10 @@ from typing import Any
 from oildrop.results.layout import StoreLayout
 from oildrop.results.rows import RunRow
 from oildrop.rules.canonical import json_number
+from oildrop.rules.headline import headline_of
 from oildrop.rules.loading import load_rulebook
-from oildrop.rules.summary import HEADLINE, SetRun, summarise
+from oildrop.rules.records import RunSpec
+from oildrop.rules.summary import SetRun, summarise
 
 SCHEMA = "oildrop.runs/1"
 
@@ -43,7 +45,7 @@ def set_runs(rows: Iterable[RunRow]) -> list[SetRun]:
 
 def _set_run(row: RunRow) -> SetRun:
     spec = row.spec
-    headline = row.headlines.get(HEADLINE.get(spec.kind, ""))
+    headline = row.headlines.get(headline_of(spec.kind, spec.scenario) or "")
     return SetRun(
         benchmark=spec.benchmark,
         tier=spec.tier,
@@ -59,7 +61,18 @@ def _set_run(row: RunRow) -> SetRun:
         value=headline.value if headline else None,
         elapsed_s=row.elapsed_s,
         provisional=_why_provisional(spec.benchmark, spec.tier),
+        scenario=spec.scenario,
+        unranked=_why_unranked(spec),
     )
+
+
+def _why_unranked(spec: RunSpec) -> str | None:
+    """What a served run chose that never has a place beside others'."""
+    if spec.settings.get("weights.source") == "random":
+        return "random weights are served for speed alone and never ranked"
+    if spec.settings.get("requests.prompts") == "repeated":
+        return "repeated prompts may be answered from a cache and are never ranked"
+    return None
 
 
 def _why_provisional(benchmark: str, tier: str) -> str | None:
@@ -77,6 +90,8 @@ def _run(row: RunRow) -> dict[str, Any]:
         "reason": judgement.reason,
         "metrics": [_plain(metric.model_dump()) for metric in judgement.metrics],
         "findings": [_plain(finding.model_dump()) for finding in judgement.findings],
+        "scenario": row.spec.scenario,
+        "rate_per_s": row.spec.rate_per_s,
     }
 
 

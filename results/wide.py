@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import pandas
 
 FROM_SPEC = (
-    "run_id", "created_utc", "benchmark", "tier", "division", "backend", "kind", "seed", "seed_index", "seeds_chosen",
-    "workload_id", "system_id", "software_id", "set_id", "session_id",
+    "run_id", "created_utc", "benchmark", "tier", "division", "backend", "kind", "scenario", "rate_per_s", "seed",
+    "seed_index", "seeds_chosen", "workload_id", "system_id", "software_id", "set_id", "session_id",
 )  # fmt: skip
 
 
@@ -51,5 +51,9 @@ def _identity(row: RunRow) -> dict[str, Any]:
 def _types(columns: dict[str, list[Any]]) -> dict[str, str]:
     """Types that hold a null, the same whatever the rows: numbers as float64, whole ones as Int64."""
     types = dict.fromkeys(columns, "string")
-    types |= dict.fromkeys(("seeds_chosen", "sealed"), "boolean") | dict.fromkeys(("seed", "seed_index"), "Int64")
+    types |= (
+        {"rate_per_s": "Float64"}
+        | dict.fromkeys(("seeds_chosen", "sealed"), "boolean")
+        | dict.fromkeys(("seed", "seed_index"), "Int64")
+    )
     return types | dict.fromkeys(CATALOGUE, "Float64")

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from oildrop.rules.catalogue import CATALOGUE
 from oildrop.rules.comparison_sentences import Comparison, Tested, Unit, say
 from oildrop.rules.errors import UsageError
+from oildrop.rules.headline import headline_of
 from oildrop.rules.records import Kind
 from oildrop.rules.statistics import geometric_mean
 from oildrop.rules.statistics_two_sets import holm, paired_ratio, rank_sum_test, welch_ratio
-from oildrop.rules.summary import HEADLINE, is_counted
+from oildrop.rules.summary import is_counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,8 @@ class Side:
     """One configuration: its name in the sentence, what its runs aimed at, and all of them.
 
     Attributes:
-        target: Quality to reach, in the benchmark's unit; None for fixed work.
+        target: Quality to reach, or to keep while serving, in the benchmark's unit; None for fixed work.
+        scenario: How requests arrived; None for a training.
     """
 
     label: str
@@ -49,6 +51,7 @@ class Side:
     kind: Kind
     target: float | None
     runs: tuple[SideRun, ...]
+    scenario: str | None = None
 
     def counted(self) -> tuple[SideRun, ...]:
         """The runs that count, as in a summary. Raises UsageError when there is none."""
@@ -62,8 +65,10 @@ class Side:
 
     def goal(self) -> str:
         """What its runs aimed at, in words."""
-        aim = "fixed work" if self.target is None else f"target {self.target:g}"
-        return f"{self.label} runs {self.benchmark} {self.tier} ({self.benchmark_sha256[:12]}) to {aim}"
+        aim = "to fixed work" if self.target is None else f"to target {self.target:g}"
+        if self.scenario is not None:
+            aim = f"in scenario {self.scenario}"
+        return f"{self.label} runs {self.benchmark} {self.tier} ({self.benchmark_sha256[:12]}) {aim}"
 
 
 def compare(a: Side, b: Side, metric: str | None = None) -> Comparison:
@@ -96,7 +101,7 @@ def compare_metrics(a: Side, b: Side, metrics: Sequence[str]) -> tuple[Compariso
 def _test(a: Side, b: Side, metric: str | None) -> Tested:
     """Check that the sides can be compared, choose the method and apply it."""
     _refuse_unlike(a, b)
-    name = _metric(a.kind, metric)
+    name = _metric(a.kind, a.scenario, metric)
     runs = (a.counted(), b.counted())
     across = {run.system_id for run in runs[0]} != {run.system_id for run in runs[1]}
     sessions = min(len({run.session_id for run in side}) for side in runs)
@@ -124,15 +129,15 @@ def _test(a: Side, b: Side, metric: str | None) -> Tested:
 
 
 def _refuse_unlike(a: Side, b: Side) -> None:
-    same = [(s.benchmark, s.benchmark_sha256, s.tier, s.kind, s.target) for s in (a, b)]
+    same = [(s.benchmark, s.benchmark_sha256, s.tier, s.kind, s.target, s.scenario) for s in (a, b)]
     if same[0] != same[1]:
         raise UsageError(
-            f"unlike workloads: {a.goal()}, {b.goal()}; compare runs of one benchmark file, tier and target"
+            f"unlike workloads: {a.goal()}, {b.goal()}; compare runs of one benchmark file, tier, target and scenario"
         )
 
 
-def _metric(kind: Kind, asked: str | None) -> str:
-    name = asked or HEADLINE.get(kind)
+def _metric(kind: Kind, scenario: str | None, asked: str | None) -> str:
+    name = asked or headline_of(kind, scenario)
     if name is None:
         raise UsageError(f"runs of kind {kind} have no headline metric; name one of those they list")
     meaning = CATALOGUE.get(name)

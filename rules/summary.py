@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from oildrop.rules.headline import headline_of
 from oildrop.rules.records import Kind, Record
 from oildrop.rules.statistics import (
     Estimate,
@@ -20,9 +21,6 @@ from oildrop.rules.statistics import (
     standing,
     wilson_interval,
 )
-
-HEADLINE: dict[str, str] = {"to_target": "time_to_target_s", "fixed_work": "train_samples_per_s"}
-"""The metric that speaks for each kind of run; a kind that is not here has no summary."""
 
 NOT_COUNTED = frozenset({"started", "unsupported", "withdrawn"})
 
@@ -37,6 +35,8 @@ class SetRun:
         value: The headline metric of its kind, in that metric's unit; None where it was not measured.
         elapsed_s: Time that the attempt took, however it ended, by one clock for all runs; None where unknown.
         provisional: Why the rulebook calls the tier provisional; None where it does not.
+        scenario: How requests arrived; None for a training.
+        unranked: Why this run is never ranked, whatever its tier, as for what it chose to serve; None where it may be.
     """
 
     benchmark: str
@@ -53,12 +53,18 @@ class SetRun:
     value: float | None
     elapsed_s: float | None
     provisional: str | None = None
+    scenario: str | None = None
+    unranked: str | None = None
 
     @property
     def configuration(self) -> tuple[str, ...]:
         """What must be equal for runs to be summarised together."""
-        place = (self.benchmark, self.tier, self.division, self.backend)
-        return (*place, self.kind, self.workload_id, self.system_id, self.software_id)
+        return _configuration(self)
+
+    @property
+    def metric(self) -> str | None:
+        """Name of its headline metric; None where runs of its kind and scenario have none."""
+        return headline_of(self.kind, self.scenario)
 
 
 class Summary(Record):
@@ -81,6 +87,7 @@ class Summary(Record):
     backend: str
     division: str
     kind: Kind
+    scenario: str | None
     workload_id: str
     system_id: str
     software_id: str
@@ -100,6 +107,17 @@ class Summary(Record):
     standing: SummaryStanding
     reason: str | None
 
+    @property
+    def configuration(self) -> tuple[str, ...]:
+        """As `SetRun.configuration` of its runs."""
+        return _configuration(self)
+
+
+def _configuration(of: SetRun | Summary) -> tuple[str, ...]:
+    place = (of.benchmark, of.tier, of.division, of.backend)
+    scenario = (of.scenario,) if of.scenario else ()
+    return (*place, of.kind, of.workload_id, of.system_id, of.software_id, *scenario)
+
 
 def is_counted(outcome: str, seeds_chosen: bool) -> bool:
     """Whether a run counts: every registered attempt with a seed of the rulebook's does."""
@@ -109,20 +127,21 @@ def is_counted(outcome: str, seeds_chosen: bool) -> bool:
 def summarise(runs: Iterable[SetRun]) -> tuple[Summary, ...]:
     """One summary for each configuration, ordered by benchmark, tier, division, backend and identities.
 
-    Kinds without a headline metric (`calibrate`, `probe`) have no summary.
+    Kinds and scenarios without a headline metric (`calibrate`, `probe`) have no summary.
     """
     groups: dict[tuple[str, ...], list[SetRun]] = {}
     for run in runs:
-        if run.kind in HEADLINE:
+        if run.metric is not None:
             groups.setdefault(run.configuration, []).append(run)
-    return tuple(_summary(groups[configuration]) for configuration in sorted(groups))
+    return tuple(
+        _summary(groups[configuration], str(groups[configuration][0].metric)) for configuration in sorted(groups)
+    )
 
 
-def _summary(group: Sequence[SetRun]) -> Summary:
+def _summary(group: Sequence[SetRun], metric: str) -> Summary:
     shared = group[0]
     counted = [run for run in group if is_counted(run.outcome, run.seeds_chosen)]
     ok = sum(run.outcome == "ok" for run in counted)
-    metric = HEADLINE[shared.kind]
     estimate, why_no_estimate = _estimate(counted, metric)
     time_s, why_no_time = _expected_time(counted, ok)
     rank, why_unranked = _standing(group, counted)
@@ -134,6 +153,7 @@ def _summary(group: Sequence[SetRun]) -> Summary:
         backend=shared.backend,
         division=shared.division,
         kind=shared.kind,
+        scenario=shared.scenario,
         workload_id=shared.workload_id,
         system_id=shared.system_id,
         software_id=shared.software_id,
@@ -189,6 +209,9 @@ def _standing(group: Sequence[SetRun], counted: Sequence[SetRun]) -> tuple[Summa
         return "unranked", "no run counts"
     if group[0].kind == "fixed_work":
         return "unranked", "fixed work is never ranked"
+    unranked = next((run.unranked for run in group if run.unranked), None)
+    if unranked:
+        return "unranked", unranked
     if group[0].provisional:
         return "unranked", f"the tier is provisional: {group[0].provisional}"
     return standing(len(counted)), None

@@ -58,7 +58,7 @@ def boards_of(rows: Sequence[RunRow]) -> list[Board]:
     runs = set_runs(rows)
     for row, run in zip(rows, runs, strict=True):
         groups.setdefault(run.configuration, []).append(row)
-    summaries = {_place(summary): summary for summary in summarise(runs)}
+    summaries = {summary.configuration: summary for summary in summarise(runs)}
     boards: dict[tuple[str, str], list[Configuration]] = {}
     for place, group in groups.items():
         summary = summaries.get(place) or _without_headline(group)
@@ -81,18 +81,15 @@ def _never_ranked(configurations: Sequence[Configuration]) -> bool:
     return all(configuration.summary.kind != "to_target" for configuration in configurations)
 
 
-def _place(summary: Summary) -> tuple[str, ...]:
-    place = (summary.benchmark, summary.tier, summary.division, summary.backend)
-    return (*place, summary.kind, summary.workload_id, summary.system_id, summary.software_id)
-
-
 def _without_headline(group: Sequence[RunRow]) -> Summary:
     """The line of runs of a kind that has no headline metric: shown, never summarised."""
-    runs = [replace(run, kind="fixed_work", value=None) for run in set_runs(group)]
+    runs = [replace(run, kind="fixed_work", scenario=None, value=None) for run in set_runs(group)]
     (summary,) = summarise(runs)
-    kind = group[0].spec.kind
+    kind, scenario = group[0].spec.kind, group[0].spec.scenario
     reason = f"runs of kind {kind} have no headline metric"
-    return summary.model_copy(update={"kind": kind, "estimate": None, "standing": "unranked", "reason": reason})
+    return summary.model_copy(
+        update={"kind": kind, "scenario": scenario, "estimate": None, "standing": "unranked", "reason": reason}
+    )
 
 
 def _with_ranks(configurations: Sequence[Configuration]) -> list[Configuration]:

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def headline(row: RunRow) -> str | None:
-    """Time to target, or the rate of fixed work; None for a run that did not end `ok` or did not measure it."""
-    from oildrop.rules.summary import HEADLINE
+    """What speaks for runs of its kind and scenario; None for one that did not end `ok` or did not measure it."""
+    from oildrop.rules.headline import headline_of
 
-    metric = row.headlines.get(HEADLINE.get(row.spec.kind, ""))
+    metric = row.headlines.get(headline_of(row.spec.kind, row.spec.scenario) or "")
     if row.outcome != "ok" or metric is None or metric.value is None:
         return None
     return show_value(metric.value, metric.unit)
@@ -22,10 +22,10 @@ def headline(row: RunRow) -> str | None:
 
 def what_came_of(row: RunRow) -> str:
     """The headline with its name, else the reason why there is none."""
-    from oildrop.rules.summary import HEADLINE
+    from oildrop.rules.headline import headline_of
 
-    value = headline(row)
-    return row.judgement.reason or "" if value is None else named(HEADLINE[row.spec.kind], value)
+    value, metric = headline(row), headline_of(row.spec.kind, row.spec.scenario)
+    return row.judgement.reason or "" if value is None or metric is None else named(metric, value)
 
 
 def named(metric: str, value: str) -> str:

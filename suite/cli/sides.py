@@ -67,6 +67,7 @@ def _side(label: str, chosen: RunRow, rows: Iterable[RunRow], *, by_set: bool) -
         tier=chosen.spec.tier,
         kind=chosen.spec.kind,
         target=chosen.digest.target,
+        scenario=chosen.spec.scenario,
         runs=runs,
     )
 

@@ -32,6 +32,7 @@ def test_each_run_stands_once_with_every_field_of_the_contract(store: StoreLayou
     assert list(document["runs"][0]) == [
         "run_id", "benchmark", "tier", "backend", "division", "kind", "seed", "seed_index", "workload_id",
         "system_id", "software_id", "outcome", "reason", "metrics", "findings",
+        "scenario", "rate_per_s",
     ]  # fmt: skip
     metric = document["runs"][0]["metrics"][0]
     assert metric["name"] == "time_to_target_s" and metric["value"] == rows[0].headlines["time_to_target_s"].value

@@ -121,10 +121,12 @@ def test_the_divisions_are_closed_and_open():
 
 def test_each_scenario_names_the_headline_of_its_kind():
     from oildrop.rules.catalogue import CATALOGUE
-    from oildrop.rules.summary import HEADLINE
+    from oildrop.rules.headline import SERVED, TRAINED, headline_of
 
     scenarios = read("scenarios.toml")["scenario"]
     trained = [row for row in scenarios if row["kind"] != "serve"]
-    assert {row["kind"]: row["metric"] for row in trained} == HEADLINE
-    assert all(row["metric"] in CATALOGUE and row["kind"] in CATALOGUE[row["metric"]].kinds for row in trained)
+    assert {row["kind"]: row["metric"] for row in trained} == TRAINED
+    assert {row["name"]: row["metric"] for row in scenarios if row["kind"] == "serve"} == SERVED
+    assert all(row["metric"] == headline_of(row["kind"], row["name"]) for row in scenarios)
+    assert all(row["metric"] in CATALOGUE and row["kind"] in CATALOGUE[row["metric"]].kinds for row in scenarios)
     assert [row["name"] for row in trained if row["ranked"]] == ["time-to-target"]

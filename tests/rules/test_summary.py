@@ -159,3 +159,23 @@ def test_order_and_other_configurations_change_nothing(runs, random):
     assert alone.runs == alone.ok + alone.failed
     assert (alone.estimate is None) == (alone.runs == 0 or alone.failed > 0)
     assert alone.reason is not None or alone.runs > 1
+
+
+SERVED = replace(OK, kind="serve", scenario="server", benchmark="lm-generate", value=12.0)
+
+
+def test_scenarios_of_one_workload_stand_apart_each_under_its_own_metric():
+    server, alone = summarise([replace(SERVED, scenario="single-stream", value=0.2), SERVED])
+    assert (alone.scenario, alone.metric, alone.estimate) == ("single-stream", "latency_s_p90", 0.2)
+    assert (server.scenario, server.metric, server.estimate) == ("server", "requests_per_s", 12.0)
+    assert server.configuration == SERVED.configuration
+
+
+def test_probes_and_unknown_scenarios_are_never_summarised():
+    assert summarise([replace(SERVED, kind="probe"), replace(SERVED, scenario="by-post")]) == ()
+
+
+def test_what_a_served_run_chose_can_unrank_it():
+    summary = one([replace(SERVED, unranked="random weights are never ranked")] * 5)
+    assert (summary.standing, summary.reason) == ("unranked", "random weights are never ranked")
+    assert summary.estimate == pytest.approx(12.0)
