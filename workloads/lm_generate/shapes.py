@@ -1,0 +1,57 @@
+"""Sizes that follow from the settings, the same for every engine."""
+
+from __future__ import annotations
+
+from oildrop.rules.errors import UsageError
+from oildrop.workloads.lm_pretrain.reference import ModelShape, shape_of
+from oildrop.workloads.protocols import Settings
+
+SHORTEST_BUCKET = 16
+"""Prompts under this many tokens are read as if they had as many."""
+
+
+def model_shape(settings: Settings) -> ModelShape:
+    """The decoder's sizes, those of lm-pretrain.
+
+    Raises:
+        UsageError: A prompt and its answer may be longer than a document with its start token, or a range is empty.
+    """
+    shape = shape_of(settings)
+    for what in ("prompt", "output"):
+        low, high = (int(settings[f"requests.{what}_tokens_{end}"]) for end in ("min", "max"))
+        if low > high:
+            raise UsageError(f"requests.{what}_tokens_min = {low} is over requests.{what}_tokens_max = {high}")
+    longest = int(settings["requests.prompt_tokens_max"]) + int(settings["requests.output_tokens_max"])
+    if longest > shape.positions + 1:
+        raise UsageError(
+            f"requests.prompt_tokens_max + requests.output_tokens_max = {longest}: a document with its start token has "
+            f"{shape.positions + 1}; ask for fewer"
+        )
+    return shape
+
+
+def positions_of(settings: Settings) -> int:
+    """Positions of one row of the cache: those of a document."""
+    return model_shape(settings).positions
+
+
+def prompt_buckets(positions: int) -> tuple[int, ...]:
+    """Lengths to which prompts are padded: powers of two, and `positions` itself."""
+    buckets = []
+    length = SHORTEST_BUCKET
+    while length < positions:
+        buckets.append(length)
+        length *= 2
+    return (*buckets, positions)
+
+
+def bucket_of(length: int, buckets: tuple[int, ...]) -> int:
+    """The shortest bucket that holds `length`.
+
+    Raises:
+        UsageError: None does.
+    """
+    for bucket in buckets:
+        if length <= bucket:
+            return bucket
+    raise UsageError(f"{length} tokens: the cache has {buckets[-1]} positions; ask for fewer")
