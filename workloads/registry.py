@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from oildrop.rules.errors import Unsupported
 from oildrop.rules.rulebook import GATE_SETTINGS
-from oildrop.workloads.protocols import Device, Settings, TrainTask
+from oildrop.workloads.protocols import Device, ServeTask, Settings, TrainTask
 
 if TYPE_CHECKING:
     from oildrop.workloads.engine import Engine
@@ -33,18 +34,19 @@ def framework_of(backend: str) -> str:
 
 
 def frameworks_of(task: str) -> tuple[str, ...]:
-    """The frameworks that `task` is written in."""
-    return tuple(ENGINES) if task in LESSONS else ()
+    """The frameworks that `task` is written in: where it is served, those whose `model_<framework>.py` is there."""
+    if task in LESSONS:
+        return tuple(ENGINES)
+    if find_spec(f"oildrop.workloads.{task}") is None:
+        return ()
+    return tuple(name for name in ENGINES if find_spec(f"oildrop.workloads.{task}.model_{name}") is not None)
 
 
 def make_train_task(task: str, settings: Settings, device: Device) -> TrainTask:
     """The task in the device's framework. Raises Unsupported where none was written."""
     from oildrop.workloads.training import Reduced, Training
 
-    framework = framework_of(device.backend)
-    if framework not in frameworks_of(task):
-        written = ", ".join(frameworks_of(task)) or "none"
-        raise Unsupported(f"{task} has no {framework} implementation; it has {written}")
+    _require_framework(task, device)
     lesson, engine = _parts(task, settings, device)
     changes = {key.removeprefix(GATE_SETTINGS): settings[key] for key in settings if key.startswith(GATE_SETTINGS)}
     reduced = None
@@ -53,6 +55,20 @@ def make_train_task(task: str, settings: Settings, device: Device) -> TrainTask:
         few, small = _parts(task, fewer, device)
         reduced = Reduced(settings=fewer, lesson=few, engine=small)
     return Training(settings, lesson, engine, reduced)
+
+
+def make_serve_task(task: str, settings: Settings, device: Device) -> ServeTask:
+    """The served model in the device's framework. Raises Unsupported where none was written."""
+    _require_framework(task, device)
+    made: ServeTask = _load(f"oildrop.workloads.{task}.serving:make_task")(settings, device)
+    return made
+
+
+def _require_framework(task: str, device: Device) -> None:
+    framework = framework_of(device.backend)
+    if framework not in frameworks_of(task):
+        written = ", ".join(frameworks_of(task)) or "none"
+        raise Unsupported(f"{task} has no {framework} implementation; it has {written}")
 
 
 def _parts(task: str, settings: Settings, device: Device) -> tuple[Lesson, Engine]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from oildrop.harness import worker
+from oildrop.harness import phases, training, worker
 from oildrop.harness.devices import opening
 from oildrop.harness.devices.opening import is_out_of_memory, open_device, require_dtype
 from oildrop.rules.errors import Unsupported
@@ -84,10 +84,10 @@ def test_the_worker_refuses_a_dtype_before_it_touches_the_task(dtype: str, monke
         raise ZeroDivisionError("went on")
 
     monkeypatch.setattr(opening, "_facts", lacks)
-    monkeypatch.setattr(worker, "_benchmark_of", lambda spec, emitter: None)
-    monkeypatch.setattr(worker, "open_device", lambda backend: SimpleNamespace(backend=backend))
-    monkeypatch.setattr(worker, "device_uuids", lambda device: ())
-    spec: Any = SimpleNamespace(backend="torch-cuda", settings={"execution.dtype": dtype})
+    monkeypatch.setattr(training, "benchmark_of", lambda spec, emitter: None)
+    monkeypatch.setattr(phases, "open_device", lambda backend: SimpleNamespace(backend=backend))
+    monkeypatch.setattr(phases, "device_uuids", lambda device: ())
+    spec: Any = SimpleNamespace(backend="torch-cuda", scenario=None, settings={"execution.dtype": dtype})
     sink: Any = SimpleNamespace(emit=emit)
     orders: Any = SimpleNamespace(rank=0)
     claim, reason = worker._attempt(spec, orders, sink, sink)

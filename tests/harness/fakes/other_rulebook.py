@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 
-from oildrop.harness import worker
+from oildrop.harness import phases, worker
 from oildrop.rules.loading import load_rulebook
 from oildrop.rules.rulebook import Rulebook
 
@@ -19,5 +19,5 @@ def other_rulebook() -> Rulebook:
 
 
 if sys.argv[sys.argv.index("--rank") + 1] == "1":
-    worker.load_rulebook = other_rulebook  # type: ignore[attr-defined]
+    phases.load_rulebook = other_rulebook  # type: ignore[attr-defined]
 worker.main()
