@@ -37,11 +37,17 @@ class Schedule(Record):
 
 
 class Quality(Record):
-    """What is aimed at: a formula's name, its unit, and which way is better."""
+    """What is aimed at: a formula's name, its unit, and which way is better.
+
+    Attributes:
+        least_agreement: Of a served model, by dtype or weight format: the share of output tokens (or answers) that must
+            equal the reference's. A format that is not here is not held to one.
+    """
 
     metric: str
     unit: str
     better: Literal["lower", "higher"]
+    least_agreement: dict[str, float] = {}
 
 
 class Gates(Record):
@@ -182,7 +188,11 @@ class Tier(Record):
 
 
 class Benchmark(Record):
-    """One benchmark file, resolved."""
+    """One benchmark file, resolved.
+
+    Attributes:
+        flops_formula: None where the model is not the rulebook's, as in a server that somebody else runs; so for `gates`.
+    """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{1,30}$")
     title: str
@@ -193,8 +203,8 @@ class Benchmark(Record):
     quality: Quality
     closed_free: tuple[str, ...]
     allowed: dict[str, tuple[Scalar, ...] | Range]
-    flops_formula: str
-    gates: Gates
+    flops_formula: str | None = None
+    gates: Gates | None = None
     tiers: dict[str, Tier]
     sources: tuple[Source, ...]
     sha256: str
@@ -296,8 +306,10 @@ GATE_SETTINGS = "gates.settings."
 """Before a setting's key: its value in the reduced model that the gates of a large tier ask."""
 
 
-def gate_settings(gates: Gates, tier: Tier) -> dict[str, Scalar]:
+def gate_settings(gates: Gates | None, tier: Tier) -> dict[str, Scalar]:
     """The gates as a task of `tier` reads them: `gates.seed`, `gates.steps`, …, `gates.limits.<dtype>.<gate>`."""
+    if gates is None:
+        return {}
     limits = {f"gates.limits.{dtype}.{gate}": limit for dtype, of in gates.limits.items() for gate, limit in of.items()}
     return {
         "gates.seed": gates.seed,

@@ -122,7 +122,7 @@ def job_of(benchmark: Benchmark, tier: Tier, settings: Mapping[str, Scalar]) -> 
     """The job that `settings` describe. Raises UsageError where the benchmark's work has no formula."""
     formula = benchmark.flops_formula
     batch = batch_in(settings)
-    if formula not in FLOPS_PER_TOKEN or batch is None:
+    if formula is None or formula not in FLOPS_PER_TOKEN or batch is None:
         raise UsageError(f"{benchmark.name} cannot be planned: its formula {formula!r} or its batch is not known")
     size = DECODER_SIZE[formula](settings) if formula in DECODER_SIZE else None
     return Job(

@@ -39,7 +39,7 @@ def _model_flop_per_s(case: Case) -> float | None:
     blocks, block_s = case.timeline.blocks, case.timeline.block_s
     if case.benchmark is None or not blocks or block_s <= 0:
         return None
-    per_token = FLOPS_PER_TOKEN.get(case.benchmark.flops_formula)
+    per_token = FLOPS_PER_TOKEN.get(case.benchmark.flops_formula or "")
     if per_token is None:
         return None
     try:
