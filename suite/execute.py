@@ -21,7 +21,9 @@ from oildrop.rules.identity import rulebook_seed
 from oildrop.rules.loading import load_rulebook
 from oildrop.rules.records import RunSpec
 from oildrop.rules.rulebook import Tier
-from oildrop.suite.planning import PlannedSet, utc_now
+from oildrop.suite.course import next_run
+from oildrop.suite.naming import utc_now
+from oildrop.suite.planning import PlannedSet
 from oildrop.suite.private import host_redactor
 from oildrop.suite.seeds import used_seed_indices
 
@@ -77,17 +79,22 @@ def execute(plan: list[PlannedSet], layout: StoreLayout, progress: Progress) -> 
     rows: list[RunRow] = []
     for planned in plan:
         progress.set_started(planned)
-        for number, spec in enumerate(planned.specs, start=1):
-            progress.run_started(spec, number, len(planned.specs))
-            row, ending = run_one(planned, spec, layout, progress, cost_s)
-            rows.append(row)
+        ran: list[RunRow] = []
+        while (run := next_run(planned, ran)) is not None:
+            progress.run_started(run.spec, run.number, run.total)
+            row, ending = run_one(planned, run.spec, layout, progress, cost_s)
+            ran.append(row)
             progress.run_ended(row)
             if ending.outcome == "cancelled":
-                return ExecutionReport(rows=rows, cancelled=True)
-            if ending.outcome == "unsupported" and number < len(planned.specs):
-                progress.message(f"{planned.benchmark}: not tried again, every run would end the same way")
-                break
+                return ExecutionReport(rows=rows + ran, cancelled=True)
+        rows += ran
+        _say_what_was_left_out(planned, ran, progress)
     return ExecutionReport(rows=rows, cancelled=False)
+
+
+def _say_what_was_left_out(planned: PlannedSet, ran: list[RunRow], progress: Progress) -> None:
+    if ran and ran[-1].outcome == "unsupported" and len(ran) < len(planned.specs):
+        progress.message(f"{planned.benchmark}: not tried again, every run would end the same way")
 
 
 def run_one(
@@ -127,7 +134,7 @@ def _register(planned: PlannedSet, spec: RunSpec, layout: StoreLayout) -> tuple[
     spec = spec.model_copy(update={"created_utc": utc_now()})  # the plan may be many minutes old
     with RunLock(layout.locks / REGISTER_LOCK):
         if spec.seed_index is not None and not spec.seeds_chosen:
-            spec = with_next_seed(spec, used_seed_indices(layout, spec.set_id))
+            spec = with_next_seed(spec, used_seed_indices(layout, spec.set_id, spec.kind))
         files = rulebook.files_of(rulebook.benchmarks[spec.benchmark])
         try:
             return spec, BundleWriter.create(layout.run_dir(spec.run_id), spec, planned.system, files)

@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 
 from oildrop.harness.backends import BACKENDS, availability, choose_backend
 from oildrop.harness.ranks.launch import devices_of, ranks_of
 from oildrop.harness.system.probe import probe_system
 from oildrop.results.identity import store_identity
 from oildrop.results.layout import StoreLayout
-from oildrop.rules.canonical import sha256_bytes
 from oildrop.rules.errors import UsageError
 from oildrop.rules.identity import rulebook_seed, set_id, workload_id
 from oildrop.rules.loading import load_rulebook
 from oildrop.rules.records import Limits, Process, RunSpec, Scalar
 from oildrop.rules.reference import batch_in, batch_key
-from oildrop.rules.rulebook import Benchmark, Rulebook
+from oildrop.rules.rulebook import Benchmark, Rulebook, Terms
 from oildrop.rules.settings import Resolved, find_benchmark, nearest, resolve
 from oildrop.rules.system import System
+from oildrop.suite.asked import require_served, served_changes, terms_of
+from oildrop.suite.naming import boot_id, new_run_id, repeat_command, utc_now
 from oildrop.suite.private import host_redactor, redact_system
-from oildrop.suite.seeds import used_seed_indices
-from oildrop.suite.suites import SUITES
+from oildrop.suite.search import Search, search_of
+from oildrop.suite.seeds import next_seed_indices
+from oildrop.suite.suites import SUITES, Entry
 
 DEFAULT_TIER = "nano"
-BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
+SHORT_RUN_S = 60.0
+"""Scenarios whose least time is shorter are only tried out, and so is their highest rate."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +39,8 @@ class RunRequest:
     Attributes:
         seeds: Seed numbers of the rulebook's sequence, chosen by hand; such runs are never ranked.
         changes: Settings to change, as text by dotted key.
+        rate_per_s: Queries a second in a scenario with arrivals; None searches for the highest that holds its bounds.
+        concurrency: Requests in flight of scenario `concurrency`, a set each.
     """
 
     benchmarks: tuple[str, ...] = ()
@@ -53,6 +55,9 @@ class RunRequest:
     memory_limit_bytes: int | None = None
     note: str | None = None
     max_restarts: int = 0
+    scenario: str | None = None
+    rate_per_s: float | None = None
+    concurrency: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +69,7 @@ class PlannedSet:
         unsupported_reason: Why the backend cannot run here; such a set holds one run, recorded as `unsupported`.
         backend_why: Why this backend was picked.
         expected_s: Reference time of one run in seconds; None for fixed work.
+        search: How the rate of the runs is found; None where nothing is searched, then `specs` are the runs.
     """
 
     benchmark: str
@@ -75,6 +81,17 @@ class PlannedSet:
     unsupported_reason: str | None
     backend_why: str
     expected_s: float | None
+    search: Search | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wanted:
+    """One configuration that was asked for."""
+
+    benchmark: Benchmark
+    changes: Mapping[str, str]
+    resolved: Resolved
+    terms: Terms | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,12 +120,12 @@ def plan(request: RunRequest, layout: StoreLayout, *, create: bool = False) -> l
         UsageError: An unknown name, a locked or ill-valued setting, a number out of range.
     """
     rulebook = load_rulebook()
-    names = _benchmark_names(request, rulebook)
+    entries = _entries(request)
     if request.division not in rulebook.divisions:
         raise UsageError(f"unknown division {request.division!r}{nearest(request.division, list(rulebook.divisions))}")
     if request.backend not in ("auto", *BACKENDS):
         raise UsageError(f"unknown backend {request.backend!r}{nearest(request.backend, ['auto', *BACKENDS])}")
-    wanted = [(find_benchmark(rulebook, name), _resolved(request, find_benchmark(rulebook, name))) for name in names]
+    wanted = [one for entry in entries for one in _wanted(request, entry, find_benchmark(rulebook, entry.benchmark))]
     backend, why = (request.backend, "asked for") if request.backend != "auto" else choose_backend()
     redact = host_redactor()
     identity = store_identity(layout, create=create)
@@ -119,29 +136,51 @@ def plan(request: RunRequest, layout: StoreLayout, *, create: bool = False) -> l
         system=redact_system(probe_system(identity.salt), redact),
         store_id=identity.store_id,
         session_id=secrets.token_hex(8),
-        boot_id=_boot_id(identity.salt),
+        boot_id=boot_id(identity.salt),
         note=None if request.note is None else redact(request.note),
         backend=backend,
         backend_why=why,
     )
-    return [_planned_set(host, benchmark, resolved) for benchmark, resolved in wanted]
+    return [_planned_set(host, one) for one in wanted]
 
 
-def _benchmark_names(request: RunRequest, rulebook: Rulebook) -> tuple[str, ...]:
+def _entries(request: RunRequest) -> tuple[Entry, ...]:
     if request.benchmarks and request.suite:
         raise UsageError(f"give benchmarks or --suite {request.suite}, not both")
     if request.benchmarks:
-        return tuple(dict.fromkeys(request.benchmarks))
+        return tuple(Entry(name) for name in dict.fromkeys(request.benchmarks))
     suite = request.suite or "default"
     if suite not in SUITES:
         raise UsageError(f"unknown suite {suite!r}{nearest(suite, list(SUITES))}")
+    if request.scenario or request.rate_per_s or request.concurrency:
+        raise UsageError(
+            f"suite {suite} says how requests arrive; --scenario, --rate and --concurrency need a BENCHMARK, "
+            "as oildrop run lm-generate --scenario offline"
+        )
     return SUITES[suite]
 
 
-def _resolved(request: RunRequest, benchmark: Benchmark) -> Resolved:
-    resolved = resolve(benchmark, request.tier or DEFAULT_TIER, request.division, dict(request.changes))
+def _wanted(request: RunRequest, entry: Entry, benchmark: Benchmark) -> list[_Wanted]:
+    """The configurations of one benchmark that were asked for: one, or one for each concurrency."""
+    changed = served_changes(
+        benchmark,
+        request.changes,
+        scenario=entry.scenario or request.scenario,
+        rate_per_s=request.rate_per_s,
+        concurrency=request.concurrency,
+    )
+    return [_one_wanted(request, benchmark, changes) for changes in changed]
+
+
+def _one_wanted(request: RunRequest, benchmark: Benchmark, changes: Mapping[str, str]) -> _Wanted:
+    tier = request.tier or DEFAULT_TIER
+    resolved = resolve(benchmark, tier, request.division, dict(changes))
     require_even_shares(resolved.settings)
-    return resolved
+    terms = terms_of(benchmark, tier, resolved.settings)
+    if terms is not None:
+        rate_per_s, restarts = request.rate_per_s, request.max_restarts
+        require_served(benchmark.tiers[tier], terms, resolved.settings, rate_per_s=rate_per_s, max_restarts=restarts)
+    return _Wanted(benchmark=benchmark, changes=changes, resolved=resolved, terms=terms)
 
 
 def require_even_shares(settings: Mapping[str, Scalar]) -> None:
@@ -156,8 +195,8 @@ def require_even_shares(settings: Mapping[str, Scalar]) -> None:
     )
 
 
-def _planned_set(host: _Host, benchmark: Benchmark, resolved: Resolved) -> PlannedSet:
-    request = host.request
+def _planned_set(host: _Host, wanted: _Wanted) -> PlannedSet:
+    request, benchmark, resolved = host.request, wanted.benchmark, wanted.resolved
     tier_name = request.tier or DEFAULT_TIER
     tier = benchmark.tiers[tier_name]
     found = availability(host.backend)
@@ -169,7 +208,7 @@ def _planned_set(host: _Host, benchmark: Benchmark, resolved: Resolved) -> Plann
     elif request.seeds is not None:
         indices = request.seeds
     else:
-        indices = _next_indices(host.layout, of_set, request.runs or tier.minimum_runs)
+        indices = next_seed_indices(host.layout, of_set, tier.kind, request.runs or tier.minimum_runs)
     specs = tuple(
         RunSpec(
             run_id=new_run_id(),
@@ -202,7 +241,8 @@ def _planned_set(host: _Host, benchmark: Benchmark, resolved: Resolved) -> Plann
                 Process(role="worker", rank=rank) for rank in range(ranks_of(host.backend, resolved.settings))
             ),
             max_restarts=request.max_restarts,
-            command=repeat_command(request, benchmark.name, tier_name, host.backend, index),
+            rate_per_s=request.rate_per_s,
+            command=repeat_command(request, wanted.changes, benchmark.name, tier_name, host.backend, index),
             oildrop_version=version("oildrop"),
         )
         for index in indices
@@ -219,49 +259,12 @@ def _planned_set(host: _Host, benchmark: Benchmark, resolved: Resolved) -> Plann
         else f"{found.reason}; {found.install or 'no way to install it here'}",
         backend_why=host.backend_why,
         expected_s=tier.reference_time_s,
+        search=_search(request, wanted.terms, runs=len(specs)) if found.available else None,
     )
 
 
-def _next_indices(layout: StoreLayout, of_set: str, count: int) -> tuple[int, ...]:
-    """The `count` lowest seed numbers that no registered run of the set has used."""
-    used = used_seed_indices(layout, of_set)
-    free = (index for index in range(len(used) + count) if index not in used)
-    return tuple(next(free) for _ in range(count))
-
-
-def repeat_command(request: RunRequest, benchmark: str, tier: str, backend: str, index: int | None) -> tuple[str, ...]:
-    """The command line that makes this very run again."""
-    parts = ["oildrop", "run", benchmark, "--tier", tier, "--backend", backend]
-    if request.division != "closed":
-        parts += ["--division", request.division]
-    for key, value in request.changes.items():
-        parts += ["--set", f"{key}={value}"]
-    if request.timeout_s is not None:
-        parts += ["--timeout", f"{request.timeout_s:g}"]
-    if request.memory_limit_bytes is not None:
-        parts += ["--memory-limit", str(request.memory_limit_bytes)]
-    if request.max_restarts:
-        parts += ["--max-restarts", str(request.max_restarts)]
-    if index is not None:
-        parts += ["--seeds", str(index)]
-    return tuple(parts)
-
-
-def utc_now() -> str:
-    """The wall clock in UTC to the millisecond, ISO 8601 ending in Z."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def new_run_id() -> str:
-    """A run's name: UTC to the microsecond, then 24 random bits; sortable by time."""
-    now_ns = time.time_ns()
-    moment = datetime.fromtimestamp(now_ns // 10**9, UTC).strftime("%Y%m%d-%H%M%S")
-    return f"{moment}-{now_ns % 10**9 // 1000:06d}-{secrets.token_hex(3)}"
-
-
-def _boot_id(salt: str) -> str | None:
-    try:
-        boot = BOOT_ID_FILE.read_text().strip()
-    except OSError:
+def _search(request: RunRequest, terms: Terms | None, *, runs: int) -> Search | None:
+    """How the rate is found in a scenario with arrivals; None where there are none or the rate is given."""
+    if terms is None or terms.first_rate_per_s is None or request.rate_per_s is not None:
         return None
-    return sha256_bytes(f"{salt}{boot}".encode())[:16]
+    return search_of(terms.first_rate_per_s, finals=runs, short=terms.minimum_s < SHORT_RUN_S)

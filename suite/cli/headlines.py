@@ -8,6 +8,7 @@ from oildrop.suite.cli.numbers import show_value
 
 if TYPE_CHECKING:
     from oildrop.results.rows import RunRow
+    from oildrop.rules.records import RunSpec
 
 
 def headline(row: RunRow) -> str | None:
@@ -21,11 +22,33 @@ def headline(row: RunRow) -> str | None:
 
 
 def what_came_of(row: RunRow) -> str:
-    """The headline with its name, else the reason why there is none."""
+    """The headline with its name and what else the judge has to say of it, else the reason why there is none."""
     from oildrop.rules.headline import headline_of
 
     value, metric = headline(row), headline_of(row.spec.kind, row.spec.scenario)
-    return row.judgement.reason or "" if value is None or metric is None else named(metric, value)
+    reason = row.judgement.reason or ""
+    if row.spec.kind == "probe" and row.outcome == "ok":
+        value_text = "held its bounds"
+    elif value is None or metric is None:
+        return reason
+    else:
+        value_text = named(metric, value)
+    return f"{value_text}; {reason}" if reason else value_text
+
+
+def what_was_run(spec: RunSpec) -> str:
+    """`lm-pretrain nano torch-cpu`, and of a served run how its requests arrived: `server at 20 queries/s (probe)`."""
+    return " ".join(word for word in (spec.benchmark, spec.tier, spec.backend, arrivals(spec)) if word)
+
+
+def arrivals(spec: RunSpec) -> str:
+    """How requests arrive, in words; empty for a training."""
+    words = spec.scenario or ""
+    if spec.rate_per_s is not None:
+        words += f" at {spec.rate_per_s:g} queries/s"
+    if spec.scenario == "concurrency":
+        words += f" {spec.settings.get('scenario.concurrency')}"
+    return f"{words} (probe)" if spec.kind == "probe" else words
 
 
 def named(metric: str, value: str) -> str:

@@ -56,7 +56,7 @@ def _overview(rulebook: Rulebook) -> dict[str, Any]:
             {"name": entry.name, "title": entry.title, "kind": entry.kind, "tiers": list(entry.tiers)}
             for entry in rulebook.benchmarks.values()
         ],
-        "suites": {name: list(members) for name, members in SUITES.items()},
+        "suites": {name: [str(member) for member in members] for name, members in SUITES.items()},
         "backends": [_backend(answer) for answer in availabilities()],
         "divisions": list(rulebook.divisions),
     }

@@ -49,6 +49,22 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return tuple(seeds)
 
 
+def parse_counts(option: str, text: str) -> tuple[int, ...]:
+    """`1,4,16` as whole numbers above 0, each once. Raises UsageError naming `option`."""
+    words = [word.strip() for word in text.split(",")]
+    for word in words:
+        if not re.fullmatch(r"0*[1-9]\d{0,8}", word):
+            raise UsageError(f"{option} {text!r}: {word!r} is not a whole number above 0; use for example 1,4,16")
+    return tuple(dict.fromkeys(int(word) for word in words))
+
+
+def parse_rate(value: float | None) -> float | None:
+    """`value` when it is a positive finite number of queries a second (or None). Raises UsageError."""
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise UsageError(f"--rate {value:g} is not a rate; give queries a second above 0")
+    return value
+
+
 def parse_settings(words: Sequence[str]) -> dict[str, str]:
     """`key=value` words as a mapping. Raises UsageError for a missing `=` or a key named twice."""
     settings: dict[str, str] = {}

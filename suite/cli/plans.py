@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from oildrop.suite.cli.numbers import count, show_bytes, show_duration
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from oildrop.results.layout import StoreLayout
     from oildrop.rules.records import Limits
     from oildrop.suite.planning import PlannedSet
+    from oildrop.suite.search import Search
 
 
 def show_plan(planned: Sequence[PlannedSet], layout: StoreLayout, *, as_json: bool) -> None:
@@ -31,10 +33,11 @@ def show_plan(planned: Sequence[PlannedSet], layout: StoreLayout, *, as_json: bo
 
 
 def expected_s(planned: PlannedSet) -> float | None:
-    """Seconds that a set trains by the rulebook's reference time; None where it names none, 0 where it cannot run."""
+    """Seconds of a set by the rulebook's reference time; None where it names none, 0 where it cannot run."""
     if planned.unsupported_reason:
         return 0.0
-    return None if planned.expected_s is None else planned.expected_s * len(planned.specs)
+    probes = planned.search.most_probes if planned.search else 0
+    return None if planned.expected_s is None else planned.expected_s * (probes + len(planned.specs))
 
 
 def _set_document(planned: PlannedSet) -> dict[str, Any]:
@@ -46,6 +49,7 @@ def _set_document(planned: PlannedSet) -> dict[str, Any]:
         "division": planned.division,
         "unsupported_reason": planned.unsupported_reason,
         "expected_s": expected_s(planned),
+        "search": None if planned.search is None else asdict(planned.search),
         "runs": planned.specs,
     }
 
@@ -61,17 +65,29 @@ def _print_set(console: Console, planned: PlannedSet) -> None:
     if not planned.specs:
         return
     first = planned.specs[0]
+    if planned.search is not None:
+        console.print(_search_text(planned.search, first.scenario))
     console.print(f"limits of a run: {_limits_text(first.limits)}")
     console.print(f"seeds: {', '.join(_seed_text(spec.seed, spec.seed_index) for spec in planned.specs)}")
     rows = [(key, setting_text(value), _change_text(first.changed.get(key))) for key, value in first.settings.items()]
     print_table(console, ("setting", "value", "changed"), rows)
 
 
+def _search_text(search: Search, scenario: str | None) -> str:
+    """How the rate is found, for a person who waits."""
+    return (
+        f"rate of {scenario}: searched from {search.first_per_s:g} queries/s in {search.most_probes} probes at most, "
+        f"each a run that is kept; then {count(search.finals, 'run')} at the highest that held (--rate gives it)"
+    )
+
+
 def _expected_text(planned: PlannedSet) -> str:
     seconds = expected_s(planned)
     if seconds is None:
         return "not known; the rulebook names no reference time for this tier"
-    return f"about {show_duration(seconds)} of training on the reference machine, set-up of each run beside it"
+    work = "serving" if planned.specs and planned.specs[0].kind == "serve" else "training"
+    most = "at most" if planned.search else "about"
+    return f"{most} {show_duration(seconds)} of {work} on the reference machine, set-up of each run beside it"
 
 
 def _limits_text(limits: Limits) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Self
 
-from oildrop.suite.cli.headlines import what_came_of
+from oildrop.suite.cli.headlines import arrivals, what_came_of, what_was_run
 from oildrop.suite.cli.numbers import show_duration, show_number
 from oildrop.suite.cli.output import outcome_text, screen
 from oildrop.suite.cli.remaining import expected_train_s, run_left_s, set_left_s
@@ -86,10 +86,15 @@ def ended_line(row: RunRow, number: int, total: int) -> Text:
     """One finished run in one line."""
     spec = row.spec
     line = outcome_text(row.outcome)
-    line.append(f"  {spec.benchmark} {spec.tier} {spec.backend}  run {number} of {total}", style="default")
+    line.append(f"  {what_was_run(spec)}  {number_text(spec, number, total)}", style="default")
     line.append(f"  {what_came_of(row)}", style="default")
     line.append(f"  {row.run_id}", style="dim")
     return line
+
+
+def number_text(spec: RunSpec, number: int, total: int) -> str:
+    """`run 2 of 3`, or of a search `probe 2 of at most 4`."""
+    return f"probe {number} of at most {total}" if spec.kind == "probe" else f"run {number} of {total}"
 
 
 class LiveProgress(LineProgress):
@@ -123,9 +128,10 @@ class LiveProgress(LineProgress):
         super().run_started(spec, number, total)
         self._started_s = self._clock()
         self._usual_samples = usual_samples(spec)
+        words = arrivals(spec)
         self._where = (
-            f"{spec.benchmark} {spec.tier} on {spec.backend}, "
-            f"set {self.set_number} of {self.sets}, run {number} of {total}"
+            f"{spec.benchmark} {spec.tier}{f' {words}' if words else ''} on {spec.backend}, "
+            f"set {self.set_number} of {self.sets}, {number_text(spec, number, total)}"
         )
         self._how_far = self._left = ""
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oildrop.rules.errors import UsageError
 from oildrop.suite.cli import options, parsing
 from oildrop.suite.cli.lazy import PlainCommand, make_app
 from oildrop.suite.cli.output import print_document
@@ -39,19 +40,23 @@ def run(
     backend: Annotated[str, _option("--backend", "B", "Framework and device, as torch-cpu (auto).")] = "auto",
     runs: Annotated[int | None, typer.Option("--runs", metavar="N", min=1, show_default=False,
         help="Runs a benchmark (its minimum).")] = None,
+    scenario: Annotated[str | None, _option("--scenario", "S",
+        "How requests arrive; also --rate R, --concurrency N.")] = None,
+    rate: Annotated[float | None, typer.Option("--rate", hidden=True)] = None,
+    concurrency: Annotated[str | None, typer.Option("--concurrency", hidden=True)] = None,
     seeds: Annotated[str | None, _option("--seeds", "K,K", "These seed numbers; such runs are never ranked.")] = None,
     settings: Annotated[list[str] | None, _option("--set", "KEY=VALUE", "Change a setting (repeatable).")] = None,
     division: Annotated[str, _option("--division", "D", "Rules: closed or open (closed).")] = "closed",
     timeout: Annotated[float | None, _option("--timeout", "S", "Deadline of a run in seconds.")] = None,
     memory_limit: Annotated[str | None, _option("--memory-limit", "BYTES", "Most memory, as 2GiB.")] = None,
-    max_restarts: Annotated[int, typer.Option("--max-restarts", metavar="M", min=0, show_default=False,
-        help="Go on from a checkpoint after a crash, M times (0).")] = 0,
+    max_restarts: Annotated[int, _option("--max-restarts", "M",
+        "Go on from a checkpoint after a crash, M times (0).")] = 0,
     note: Annotated[str | None, _option("--note", "TEXT", "Words kept with each run.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be run; write nothing.")] = False,
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> int:  # fmt: skip
-    """Measure: run each BENCHMARK (else the suite), keep and judge every run, the failed ones too."""
+    """Measure: run each BENCHMARK (else the suite); keep and judge every run."""
     from oildrop.results.layout import store_layout
     from oildrop.suite.planning import RunRequest, plan
 
@@ -68,7 +73,12 @@ def run(
         memory_limit_bytes=None if memory_limit is None else parsing.parse_bytes("--memory-limit", memory_limit),
         note=note,
         max_restarts=max_restarts,
+        scenario=scenario,
+        rate_per_s=parsing.parse_rate(rate),
+        concurrency=() if concurrency is None else parsing.parse_counts("--concurrency", concurrency),
     )
+    if max_restarts < 0:
+        raise UsageError(f"--max-restarts {max_restarts} is under 0; give how often ranks may start again")
     layout = store_layout(store)
     planned = plan(request, layout, create=not dry_run)
     if dry_run:

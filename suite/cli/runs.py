@@ -89,14 +89,14 @@ def _print_runs(layout: StoreLayout, rows: Sequence[RunRow], *, filtered: bool) 
 
 def print_runs_table(console: Console, rows: Sequence[RunRow]) -> None:
     """One line a run: how it ended, what it was, its headline or the reason why there is none."""
-    from oildrop.suite.cli.headlines import what_came_of
+    from oildrop.suite.cli.headlines import what_came_of, what_was_run
 
     cells = [
         (
             row.run_id,
             outcome_text(row.outcome),
             what_came_of(row),
-            f"{row.spec.benchmark} {row.spec.tier} {row.spec.backend}",
+            what_was_run(row.spec),
         )
         for row in rows
     ]

@@ -46,6 +46,7 @@ class Stage:
                 unsupported_reason=None,
                 backend_why="first that can run here",
                 expected_s=20.0,
+                search=None,
             )
         ]
 

@@ -1,0 +1,107 @@
+"""What a person asks of a served benchmark, as changes of its settings; and what cannot be asked of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from oildrop.rules.errors import UsageError
+from oildrop.rules.records import Scalar
+from oildrop.rules.rulebook import Benchmark, Terms, Tier
+from oildrop.rules.settings import nearest
+
+NAME = "scenario.name"
+CONCURRENCY = "scenario.concurrency"
+
+
+def served_changes(
+    benchmark: Benchmark,
+    changes: Mapping[str, str],
+    *,
+    scenario: str | None,
+    rate_per_s: float | None,
+    concurrency: Sequence[int],
+) -> list[dict[str, str]]:
+    """The changes of each set to run: those asked for and the scenario, one set for each concurrency.
+
+    Without a scenario `rate_per_s` asks for `server` and `concurrency` for `concurrency`.
+
+    Raises:
+        UsageError: The benchmark trains and has no scenarios, or one thing is asked for in two ways.
+    """
+    if benchmark.kind != "serve":
+        _refuse_training(benchmark.name, {"--scenario": scenario, "--rate": rate_per_s, "--concurrency": concurrency})
+        return [dict(changes)]
+    if rate_per_s is not None and concurrency:
+        raise UsageError("--rate is for arrivals at random, --concurrency for a fixed number in flight: give one")
+    implied = "server" if rate_per_s is not None else "concurrency" if concurrency else None
+    named = dict(changes)
+    if scenario is not None and named.get(NAME, scenario) != scenario:
+        raise UsageError(f"--scenario {scenario} and --set {NAME}={named[NAME]} differ; give one of them")
+    if scenario or (implied and NAME not in named):
+        named[NAME] = str(scenario or implied)
+    if not concurrency:
+        return [named]
+    if named[NAME] != "concurrency":
+        raise UsageError(f"--concurrency is for scenario concurrency, not {named[NAME]}; leave one of them out")
+    if CONCURRENCY in named:
+        raise UsageError(f"--concurrency and --set {CONCURRENCY}={named[CONCURRENCY]} say the same thing; give one")
+    return [{**named, CONCURRENCY: str(number)} for number in concurrency]
+
+
+def _refuse_training(name: str, asked: Mapping[str, object]) -> None:
+    for option, value in asked.items():
+        if value:
+            raise UsageError(f"{option} is for benchmarks that serve, and {name} trains; leave it out")
+
+
+def terms_of(benchmark: Benchmark, tier_name: str, settings: Mapping[str, Scalar]) -> Terms | None:
+    """The terms of the scenario in `settings`; None for a benchmark that trains.
+
+    Raises:
+        UsageError: The tier has no such scenario.
+    """
+    tier = benchmark.tiers[tier_name]
+    if not tier.scenarios:
+        return None
+    name = str(settings[NAME])
+    if name not in tier.scenarios:
+        known = nearest(name, list(tier.scenarios))
+        raise UsageError(f"{benchmark.name} {tier_name} has no scenario {name!r}{known}")
+    return tier.scenarios[name]
+
+
+def require_served(
+    tier: Tier, terms: Terms, settings: Mapping[str, Scalar], *, rate_per_s: float | None, max_restarts: int
+) -> None:
+    """Raises UsageError for what a served run cannot do."""
+    if max_restarts:
+        raise UsageError(f"--max-restarts {max_restarts} is for benchmarks that train; a served run is never resumed")
+    if rate_per_s is not None and terms.first_rate_per_s is None:
+        having = ", ".join(name for name, of in tier.scenarios.items() if of.first_rate_per_s is not None)
+        raise UsageError(
+            f"--rate {rate_per_s:g}: in scenario {settings[NAME]} requests do not arrive by themselves, so there is "
+            f"no rate to give; use --scenario {having or 'with arrivals, of which this tier has none'}"
+        )
+    _require_lengths(settings)
+
+
+def _require_lengths(settings: Mapping[str, Scalar]) -> None:
+    """Raises UsageError where prompts and answers cannot be drawn or do not fit a document."""
+    longest = 0
+    for what in ("prompt", "output"):
+        least, most = (settings.get(f"requests.{what}_tokens_{end}") for end in ("min", "max"))
+        if not isinstance(least, int) or not isinstance(most, int):
+            return
+        if least > most:
+            raise UsageError(
+                f"requests.{what}_tokens_min = {least} is above requests.{what}_tokens_max = {most}; "
+                f"set both, as --set requests.{what}_tokens_min={most}"
+            )
+        longest += most
+    document = settings.get("data.document_tokens")
+    if isinstance(document, int) and longest > document + 1:
+        raise UsageError(
+            f"the longest prompt and answer make {longest} tokens (requests.prompt_tokens_max + "
+            f"requests.output_tokens_max) and a document with its start token holds {document + 1}; ask for fewer, "
+            "or set data.document_tokens higher (--division open)"
+        )

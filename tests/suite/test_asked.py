@@ -1,0 +1,104 @@
+"""What can be asked of a served benchmark, and the words of what cannot."""
+
+from __future__ import annotations
+
+import pytest
+
+from oildrop.results.layout import StoreLayout
+from oildrop.rules.errors import UsageError
+from oildrop.rules.loading import load_rulebook
+from oildrop.suite.asked import served_changes
+from oildrop.suite.planning import PlannedSet, RunRequest, plan
+from oildrop.suite.suites import Entry
+
+GENERATE = load_rulebook().benchmarks["lm-generate"]
+PRETRAIN = load_rulebook().benchmarks["lm-pretrain"]
+NOTHING = {"scenario": None, "rate_per_s": None, "concurrency": ()}
+
+
+@pytest.fixture
+def layout(tmp_path) -> StoreLayout:  # type: ignore[no-untyped-def]
+    return StoreLayout(tmp_path / "store")
+
+
+def planned(layout: StoreLayout, **asked: object) -> list[PlannedSet]:
+    fields = {"benchmarks": ("lm-generate",), "backend": "torch-cpu", **asked}
+    return plan(RunRequest(**fields), layout)  # type: ignore[arg-type]
+
+
+def test_a_scenario_is_a_setting_and_an_identity_of_its_own(layout: StoreLayout) -> None:
+    (single,), (offline,) = planned(layout), planned(layout, scenario="offline")
+    assert single.specs[0].scenario == "single-stream"
+    assert offline.specs[0].scenario == "offline"
+    assert offline.specs[0].changed["scenario.name"] == ("single-stream", "offline")
+    assert single.specs[0].workload_id != offline.specs[0].workload_id
+    assert offline.specs[0].kind == "serve"
+    assert offline.search is None
+    assert offline.specs[0].command[-6:] == ("--backend", "torch-cpu", "--scenario", "offline", "--seeds", "0")
+
+
+def test_a_rate_is_no_part_of_the_identity_and_takes_the_search_away(layout: StoreLayout) -> None:
+    (searched,) = planned(layout, scenario="server")
+    (given,) = planned(layout, rate_per_s=12.5)
+    assert given.specs[0].scenario == "server"
+    assert given.specs[0].rate_per_s == 12.5
+    assert given.search is None
+    assert "--rate 12.5" in " ".join(given.specs[0].command)
+    assert searched.search is not None
+    assert searched.search.first_per_s == GENERATE.tiers["nano"].scenarios["server"].first_rate_per_s
+    assert searched.search.most_probes == 4
+    assert searched.specs[0].rate_per_s is None
+    assert searched.specs[0].workload_id == given.specs[0].workload_id
+
+
+def test_each_concurrency_is_a_set(layout: StoreLayout) -> None:
+    sets = planned(layout, concurrency=(1, 4))
+    assert [one.specs[0].settings["scenario.concurrency"] for one in sets] == [1, 4]
+    assert {one.specs[0].scenario for one in sets} == {"concurrency"}
+
+
+def test_a_benchmark_that_trains_takes_no_change_but_those_asked_for() -> None:
+    assert served_changes(PRETRAIN, {"execution.threads": "1"}, **NOTHING) == [{"execution.threads": "1"}]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"benchmarks": ("lm-pretrain",), "scenario": "server"}, ["--scenario", "lm-pretrain trains"]),
+        ({"benchmarks": ("lm-pretrain",), "rate_per_s": 2.0}, ["--rate", "lm-pretrain trains"]),
+        ({"benchmarks": ("lm-pretrain",), "concurrency": (2,)}, ["--concurrency", "lm-pretrain trains"]),
+        ({"benchmarks": (), "scenario": "server"}, ["suite default", "need a BENCHMARK"]),
+        ({"scenario": "servr"}, ["servr", "server"]),
+        ({"scenario": "offline", "rate_per_s": 3.0}, ["--rate 3", "offline", "server, interactive"]),
+        ({"scenario": "server", "concurrency": (3,)}, ["--concurrency", "not server"]),
+        ({"rate_per_s": 3.0, "concurrency": (3,)}, ["--rate", "--concurrency", "give one"]),
+        ({"scenario": "server", "changes": {"scenario.name": "offline"}}, ["--scenario server", "offline", "differ"]),
+        ({"concurrency": (3,), "changes": {"scenario.concurrency": "4"}}, ["say the same thing"]),
+        ({"max_restarts": 1}, ["--max-restarts 1", "never resumed"]),
+        (
+            {"division": "open", "changes": {"requests.prompt_tokens_max": "34"}},
+            ["66 tokens", "start token holds 65", "data.document_tokens"],
+        ),
+        (
+            {"division": "open", "changes": {"requests.output_tokens_min": "33"}},
+            ["output_tokens_min = 33", "output_tokens_max = 32"],
+        ),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_in_words(
+    layout: StoreLayout, asked: dict[str, object], words: list[str]
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        planned(layout, **asked)
+    for word in words:
+        assert word in str(refused.value)
+
+
+def test_prompt_and_answer_as_long_as_a_document_with_its_start_token_are_taken(layout: StoreLayout) -> None:
+    (one,) = planned(layout, division="open", changes={"requests.prompt_tokens_max": "33"})
+    assert one.specs[0].settings["requests.prompt_tokens_max"] == 33
+
+
+def test_an_entry_of_a_suite_is_read_as_benchmark_and_scenario() -> None:
+    assert str(Entry("lm-generate", "server")) == "lm-generate server"
+    assert str(Entry("lm-pretrain")) == "lm-pretrain"
