@@ -13,7 +13,9 @@ from oildrop.site.pages.addresses import slug
 from oildrop.site.pages.context import Site
 from oildrop.site.pages.csvs import Cell
 from oildrop.site.pages.formats import number, scalar_text
+from oildrop.site.pages.method_served import TERMS_HEADER, gates_text, scenario_rows, terms_rows
 
+_SCENARIO_HEADER = ("Scenario", "Headline metric", "Ranked", "How the clock meets the task")
 _TIME_COUNTS = {
     "exact": "its time",
     "censored": "longer than its cap",
@@ -35,11 +37,18 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkView:
-    """One benchmark's part of the page."""
+    """One benchmark's part of the page.
+
+    Attributes:
+        gates: What is compared with the reference before the clock; None where nothing is.
+        provisional: Each provisional tier with the reason.
+    """
 
     benchmark: Benchmark
     tables: list[Table]
     references: list[Reference]
+    gates: str | None
+    provisional: list[tuple[str, str]]
 
 
 def write_method(site: Site) -> None:
@@ -47,6 +56,7 @@ def write_method(site: Site) -> None:
     rulebook = site.rulebook
     benchmarks = [_benchmark_view(rulebook, benchmark) for benchmark in rulebook.benchmarks.values()]
     tables = {
+        "scenarios": _table("scenarios", "Scenarios", _SCENARIO_HEADER, scenario_rows(rulebook)),
         "rules": _rules(rulebook),
         "metrics": _metrics(),
         "outcomes": _outcomes(),
@@ -118,6 +128,7 @@ def _benchmark_view(rulebook: Rulebook, benchmark: Benchmark) -> BenchmarkView:
     references = [reference for reference in rulebook.references if reference.benchmark == name]
     tables = [
         _table(f"{slug(name)}-tiers", f"Tiers of {name}", tier_header, tiers),
+        _table(f"{slug(name)}-scenarios", f"Scenarios of {name} by tier", TERMS_HEADER, terms_rows(benchmark)),
         _settings(benchmark),
         _table(
             f"{slug(name)}-sources",
@@ -127,7 +138,13 @@ def _benchmark_view(rulebook: Rulebook, benchmark: Benchmark) -> BenchmarkView:
         ),
         *[_reference(reference) for reference in references],
     ]
-    return BenchmarkView(benchmark=benchmark, tables=[table for table in tables if table.rows], references=references)
+    return BenchmarkView(
+        benchmark=benchmark,
+        tables=[table for table in tables if table.rows],
+        references=references,
+        gates=gates_text(benchmark),
+        provisional=[(tier_name, tier.provisional) for tier_name, tier in benchmark.tiers.items() if tier.provisional],
+    )
 
 
 def _evaluations(schedule: Schedule) -> str:
@@ -138,7 +155,9 @@ def _evaluations(schedule: Schedule) -> str:
 
 def _tier_row(benchmark: Benchmark, name: str, tier: Tier) -> tuple[str, ...]:
     sign = "≤" if benchmark.quality.better == "lower" else "≥"
-    goal = f"{tier.steps} steps" if tier.target is None else f"{sign} {tier.target:g} {benchmark.quality.unit}"
+    goal = f"{sign} {tier.target:g} {benchmark.quality.unit}" if tier.target is not None else "none"
+    if tier.steps is not None:
+        goal = f"{tier.steps} steps"
     return (
         name,
         goal,
