@@ -60,7 +60,7 @@ class RunSpec(Record):
         changed: The settings that differ from the tier's own, as (default, chosen).
         seed: The seed itself; `seed_index` is its k in the rulebook's sequence, None for a chosen seed.
         seeds_chosen: True when the seed was picked by hand (`--seeds`): such a run is never ranked.
-        parent_run_id: Of a search for the highest rate: its first run. None for that one, and where nothing is searched.
+        parent_run_id: Of a search for the highest rate: its first run; None for that one, and without a search.
         command: The command line that repeats this run.
         processes: The ranks that are to train; pids and devices are in the log's `process` events.
         max_restarts: How often the ranks may be started again after one of them has crashed.
