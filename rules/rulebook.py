@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -215,13 +215,14 @@ class Benchmark(Record):
 
 
 class Rule(Record):
-    """One numbered rule: what it asks, why, and what breaking it means."""
+    """One numbered rule: what it asks, why, what breaking it means, and of which kinds of run it is asked."""
 
     id: str = Field(pattern=r"^R[0-9]{3}$")
     title: str
     text: str
     why: str
     severity: Severity
+    kinds: tuple[Kind, ...] = get_args(Kind)
 
 
 class Division(Record):
@@ -297,9 +298,14 @@ class Rulebook:
 
 
 def settings_of(tier: Tier) -> dict[str, Any]:
-    """All settings of a tier: its own and the limits that division open may change."""
+    """All settings of a tier: its own, the limits that division open may change, and the checkpoint it serves."""
     limits = {"limit.steps": tier.steps, "limit.cap_samples": tier.cap_samples}
-    return {**tier.settings, **{key: value for key, value in limits.items() if value is not None}}
+    served = {} if tier.checkpoint is None else tier.checkpoint.model_dump(include={"name", "weights_sha256"})
+    return {
+        **tier.settings,
+        **{key: value for key, value in limits.items() if value is not None},
+        **{f"checkpoint.{key}": value for key, value in served.items()},
+    }
 
 
 GATE_SETTINGS = "gates.settings."

@@ -54,6 +54,24 @@ class Source:
             token_N[:] = walk.step(kind_draw_N, draw_N)
         return np.ascontiguousarray(tokens_TN.T), walk.information_N
 
+    def prefixes(
+        self, seed: int, first: int, count: int, length: int, part: str
+    ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """The first `length` tokens, the start token among them, of documents `first` on.
+
+        Returns:
+            tokens int32 [N, length], and information float64 [N, length]: at place k the exact -ln p, in nats, of the
+            tokens up to k together; 0 for the start token.
+        """
+        draws_T2N = self._draws(seed, first, count, part)[: length - 1]
+        walk = _Walk(self, count)
+        tokens_LN = np.full((length, count), START, dtype=np.int32)
+        information_LN = np.zeros((length, count))
+        for k, (kind_draw_N, draw_N) in enumerate(draws_T2N, start=1):
+            tokens_LN[k] = walk.step(kind_draw_N, draw_N)
+            information_LN[k] = walk.information_N
+        return np.ascontiguousarray(tokens_LN.T), np.ascontiguousarray(information_LN.T)
+
     def _draws(self, seed: int, first: int, count: int, part: str) -> NDArray[np.int64]:
         """Two draws of 16 bits a token, int64 [T, 2, N]: for the kind and for which one."""
         tokens = self.grammar.document_tokens

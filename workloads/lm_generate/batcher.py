@@ -1,0 +1,114 @@
+"""Continuous batching: requests enter rows of the cache as they become free, and leave them as they are answered.
+
+A step is either one prefill of some that wait or one decode of all that are being answered; those that wait go
+first, so that rows do not stand empty. The first token of an answer comes from its prefill.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oildrop.rules.errors import UsageError
+from oildrop.workloads.generator import Generator
+from oildrop.workloads.lm_generate.sampling import Sampler
+from oildrop.workloads.protocols import Emission
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """A request that has arrived: its number, its prompt (int32), and how many tokens it asks for."""
+
+    index: int
+    prompt: NDArray[np.int32]
+    output_tokens: int
+
+
+@dataclass(kw_only=True)
+class _Row:
+    """A request that is being answered.
+
+    Attributes:
+        given: Tokens of the answer so far.
+        last: The newest of them, not yet in the cache.
+        position: Where in the row `last` belongs.
+    """
+
+    index: int
+    output_tokens: int
+    slot: int
+    given: int
+    last: int
+    position: int
+
+
+class Batcher:
+    """Who is answered next, on a generator with `slots` rows that reads `prefill_requests` prompts at once."""
+
+    def __init__(self, generator: Generator, sampler: Sampler, slots: int, prefill_requests: int) -> None:
+        self._generator, self._sampler = generator, sampler
+        self._prefill_requests = prefill_requests
+        self._free = list(range(slots))  # a heap: low rows first, so that those in use stay together
+        self._waiting: deque[Waiting] = deque()
+        self._rows: list[_Row] = []  # in the order of their slots
+
+    def admit(self, requests: list[Waiting]) -> None:
+        """They wait, first come first served.
+
+        Raises:
+            UsageError: One asks for no tokens.
+        """
+        for request in requests:
+            if request.output_tokens < 1:
+                raise UsageError(f"request {request.index} asks for {request.output_tokens} tokens: at least 1")
+        self._waiting.extend(requests)
+
+    def step(self) -> list[Emission]:
+        """One prefill or one decode; [] where nobody waits or is being answered."""
+        if self._waiting and self._free:
+            return self._prefill()
+        return self._decode() if self._rows else []
+
+    def _prefill(self) -> list[Emission]:
+        count = min(len(self._waiting), len(self._free), self._prefill_requests)
+        taken = [self._waiting.popleft() for _ in range(count)]
+        slots = [heapq.heappop(self._free) for _ in range(count)]
+        handle = self._generator.prefill(np.array(slots, dtype=np.int32), [request.prompt for request in taken])
+        rows = [
+            _Row(
+                index=request.index,
+                output_tokens=request.output_tokens,
+                slot=slot,
+                given=0,
+                last=0,
+                position=len(request.prompt) - 1,
+            )
+            for request, slot in zip(taken, slots, strict=True)
+        ]
+        self._rows = sorted([*self._rows, *rows], key=lambda row: row.slot)
+        return self._emit(handle, rows)
+
+    def _decode(self) -> list[Emission]:
+        slots, tokens, positions = np.array(
+            [(row.slot, row.last, row.position) for row in self._rows], dtype=np.int32
+        ).T.copy()
+        return self._emit(self._generator.decode(slots, tokens, positions), list(self._rows))
+
+    def _emit(self, handle: Any, rows: list[_Row]) -> list[Emission]:
+        """The next token of each of `rows`; those that have all they asked for leave."""
+        chosen = self._sampler.choose(self._generator, handle, [(row.index, row.given) for row in rows]).tolist()
+        emissions = []
+        for row, token in zip(rows, chosen, strict=True):
+            row.given, row.last, row.position = row.given + 1, token, row.position + 1
+            done = row.given == row.output_tokens
+            emissions.append(Emission(index=row.index, tokens=(token,), done=done))
+            if done:
+                heapq.heappush(self._free, row.slot)
+        if any(emission.done for emission in emissions):
+            self._rows = [row for row in self._rows if row.given < row.output_tokens]
+        return emissions

@@ -1,0 +1,149 @@
+"""The decoder's two graphs in PyTorch: `read` whole prompts into the cache, `say` the token after one more a row.
+
+Products are in the compute dtype, the residual stream in fp32, as autocast has them in training. The rows of the
+query and key matrices are reordered once, so that the two elements that are turned together stand side by side.
+
+Shape suffixes: B prompts, R rows of the cache in use, N rows of any kind, T positions, V vocabulary, W model width,
+L layers, H query heads, K key-value heads, G = H / K query heads of one of these, D head width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from oildrop.workloads.engine import Weights
+from oildrop.workloads.lm_generate.products_torch import Product, product_of
+from oildrop.workloads.lm_pretrain.reference import ModelShape, rotary_angles
+
+Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
+"""From layer, queries, keys and values, [N, heads, D] each, to what is mixed, [N, H * D]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Layer:
+    """One layer's scales and products."""
+
+    attention_norm_W: Tensor
+    query_key_value: Product
+    attention_out: Product
+    feed_norm_W: Tensor
+    gate_up: Product
+    down: Product
+
+
+class Decoder:
+    """Weights as they are served, and the graphs over them."""
+
+    def __init__(
+        self, shape: ModelShape, weights: Weights, scheme: str, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self._shape, self._dtype = shape, dtype
+
+        def vector(name: str) -> Tensor:
+            return torch.from_numpy(weights[name]).to(device)
+
+        def product(name: str, rows_O: NDArray[np.int64] | slice = slice(None)) -> Product:
+            return product_of(name, weights[name][rows_O], scheme, dtype, device)
+
+        self._embedding_VW = vector("embedding_VW")
+        self._norm_W, self._head = vector("norm_W"), product("head_VW")
+        side_by_side_O = _pairs_side_by_side(shape)
+        self._layers = [
+            _Layer(
+                attention_norm_W=vector(f"layers.{i}.attention_norm_W"),
+                query_key_value=product(f"layers.{i}.query_key_value_OI", side_by_side_O),
+                attention_out=product(f"layers.{i}.attention_out_OI"),
+                feed_norm_W=vector(f"layers.{i}.feed_norm_W"),
+                gate_up=product(f"layers.{i}.gate_up_OI"),
+                down=product(f"layers.{i}.down_OI"),
+            )
+            for i in range(shape.layers)
+        ]
+        angle_TD = torch.from_numpy(rotary_angles(shape))
+        self._turn_T1D2 = torch.stack((angle_TD.cos(), angle_TD.sin()), dim=-1).float()[:, None].to(device)
+
+    def read(self, tokens_BT: Tensor, rows_B: Tensor, cache_L2RKTD: Tensor) -> Tensor:
+        """The residual stream [B, T, W] after all layers; keys and values go to rows `rows_B` of the cache."""
+        B, T = tokens_BT.shape
+        H, K, D = self._shape.heads, self._shape.key_value_heads, self._shape.head_width
+
+        def attend(layer: int, q_NHD: Tensor, k_NKD: Tensor, v_NKD: Tensor) -> Tensor:
+            q_BHTD, k_BKTD, v_BKTD = (x.view(B, T, -1, D).transpose(1, 2) for x in (q_NHD, k_NKD, v_NKD))
+            cache_L2RKTD[layer, 0, rows_B, :, :T] = k_BKTD
+            cache_L2RKTD[layer, 1, rows_B, :, :T] = v_BKTD
+            mixed_BHTD = F.scaled_dot_product_attention(q_BHTD, k_BKTD, v_BKTD, is_causal=True, enable_gqa=H != K)
+            return mixed_BHTD.transpose(1, 2).reshape(B * T, H * D)
+
+        turn_N1D2 = self._turn_T1D2[:T].repeat(B, 1, 1, 1)
+        return self._through(tokens_BT.flatten(), turn_N1D2, attend).view(B, T, -1)
+
+    def say(
+        self, tokens_R: Tensor, positions_R: Tensor, asked_R: Tensor | None, cache_L2RKTD: Tensor, length: int
+    ) -> Tensor:
+        """Logits [R, V] after one more token in each row, of a cache that is cut to these rows.
+
+        Args:
+            asked_R: bool, rows whose cache is written; None for all.
+            length: Positions that are looked at; what lies behind a row's own position is masked.
+        """
+        R = len(tokens_R)
+        H, K, D = self._shape.heads, self._shape.key_value_heads, self._shape.head_width
+        rows_R = torch.arange(R, device=tokens_R.device)
+        seen_R11T = None
+        if R > 1 or length == self._shape.positions:
+            places_T = torch.arange(length, device=tokens_R.device)
+            seen_R11T = (places_T <= positions_R[:, None])[:, None, None]
+
+        def attend(layer: int, q_RHD: Tensor, k_RKD: Tensor, v_RKD: Tensor) -> Tensor:
+            for cache_RKTD, new_RKD in zip(cache_L2RKTD[layer], (k_RKD, v_RKD), strict=True):
+                if asked_R is not None:
+                    new_RKD = torch.where(asked_R[:, None, None], new_RKD, cache_RKTD[rows_R, :, positions_R])
+                cache_RKTD[rows_R, :, positions_R] = new_RKD
+            k_RKTD, v_RKTD = cache_L2RKTD[layer, :, :, :, :length]
+            q_RKGD = q_RHD.reshape(R, K, H // K, D)
+            return F.scaled_dot_product_attention(q_RKGD, k_RKTD, v_RKTD, attn_mask=seen_R11T).reshape(R, H * D)
+
+        return self.score(self._through(tokens_R, self._turn_T1D2[positions_R], attend))
+
+    def score(self, x_NW: Tensor) -> Tensor:
+        """Logits [N, V] of the residual stream after the last layer."""
+        return self._head(self._normed(x_NW, self._norm_W))
+
+    def _through(self, tokens_N: Tensor, turn_N1D2: Tensor, attend: Attend) -> Tensor:
+        """The residual stream [N, W] after all layers."""
+        H, K, D = self._shape.heads, self._shape.key_value_heads, self._shape.head_width
+        x_NW = F.embedding(tokens_N, self._embedding_VW)
+        for i, layer in enumerate(self._layers):
+            qkv = layer.query_key_value(self._normed(x_NW, layer.attention_norm_W)).view(-1, H + 2 * K, D)
+            qk, v_NKD = qkv.split((H + K, K), dim=1)
+            q_NHD, k_NKD = _rotate(qk, turn_N1D2).split((H, K), dim=1)
+            x_NW = x_NW + layer.attention_out(attend(i, q_NHD, k_NKD, v_NKD))
+            gate_NF, up_NF = layer.gate_up(self._normed(x_NW, layer.feed_norm_W)).chunk(2, dim=-1)
+            x_NW = x_NW + layer.down(F.silu(gate_NF) * up_NF)
+        return x_NW
+
+    def _normed(self, x_NW: Tensor, scale_W: Tensor) -> Tensor:
+        """RMSNorm in fp32, then the compute dtype."""
+        return F.rms_norm(x_NW, scale_W.shape, scale_W, self._shape.norm_epsilon).to(self._dtype)
+
+
+def _rotate(x_NHD: Tensor, turn_N1D2: Tensor) -> Tensor:
+    """Turn the pair (2 i, 2 i + 1) of each head by the angle whose cosine and sine are `turn_N1D2[:, 0, i]`."""
+    pairs = torch.view_as_complex(x_NHD.float().unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * torch.view_as_complex(turn_N1D2)).flatten(-2).to(x_NHD.dtype)
+
+
+def _pairs_side_by_side(shape: ModelShape) -> NDArray[np.int64]:
+    """Order of the query-key-value rows in which elements i and i + D/2 of each query and key follow each other."""
+    D, turned = shape.head_width, shape.heads + shape.key_value_heads
+    within_D = np.arange(D).reshape(2, -1).T.ravel()
+    rows = np.arange((turned + shape.key_value_heads) * D).reshape(-1, D)
+    rows[:turned] = rows[:turned, within_D]
+    return rows.ravel()

@@ -1,0 +1,150 @@
+"""Before the clock: prefill, cache and batching of the engine that will be timed, against the float64 reference.
+
+Documents of the gate seed go through the batcher as requests do, but each next token is the document's own, so that
+the loss of every one is known. First as many are answered at once as there are rows; then all of them on a few rows,
+so that rows are used again while others go on, next to what longer requests left there.
+
+Shape suffixes: N documents, S = T + 1 tokens of a document with its start token, B rows, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oildrop.rules.records import GateResult
+from oildrop.workloads.engine import Weights
+from oildrop.workloads.gates import judged, relative_rms
+from oildrop.workloads.generator import Generator, Tokens
+from oildrop.workloads.integers import raw_words
+from oildrop.workloads.lm_generate.batcher import Batcher, Waiting
+from oildrop.workloads.lm_generate.quantised import as_served
+from oildrop.workloads.lm_generate.shapes import model_shape
+from oildrop.workloads.lm_pretrain.grammar import grammar_of
+from oildrop.workloads.lm_pretrain.reference import ModelShape, gate_weights, log_softmax, token_losses
+from oildrop.workloads.lm_pretrain.source import Source
+from oildrop.workloads.protocols import Settings
+
+FEW_ROWS = 3
+"""Rows of the second round: fewer than documents, and no power of two."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeCase:
+    """What is asked, and the reference's answer.
+
+    Attributes:
+        weights: fp32, every tensor matters.
+        tokens_NS: int32, the documents.
+        losses_NT: float64, the reference's at the weights as they are served.
+        seed: Draws how long prompts and answers are.
+        steps: Tokens of an answer at most.
+    """
+
+    weights: Weights
+    tokens_NS: Tokens
+    losses_NT: NDArray[np.float64]
+    seed: int
+    steps: int
+
+
+def serve_case(settings: Settings) -> ServeCase:
+    """The case that the `gates.*` settings describe, for the `execution.weights` of `settings`."""
+    shape: ModelShape = model_shape(settings)
+    seed = int(settings["gates.seed"])
+    tokens_NS, _ = Source(grammar_of(settings)).documents(seed, 0, int(settings["gates.documents"]), part="gate")
+    weights = gate_weights(shape, seed, float(settings["gates.weights_std"]))
+    return ServeCase(
+        weights=weights,
+        tokens_NS=tokens_NS,
+        losses_NT=token_losses(as_served(weights, str(settings["execution.weights"])), tokens_NS, shape),
+        seed=seed,
+        steps=int(settings["gates.steps"]),
+    )
+
+
+def run_gates(generator: Generator, settings: Settings) -> Iterator[GateResult]:
+    """Every gate of a built `generator` at its own settings. Leaves other weights and a used cache behind."""
+    slots, at_once = int(settings["execution.slots"]), int(settings["execution.prefill_requests"])
+    label = str(settings["execution.weights"])
+    if label == "as-trained":
+        label = str(settings["execution.dtype"])
+    for name, value in measure(generator, serve_case(settings), slots, at_once):
+        yield judged(name, label, value, settings)
+
+
+def measure(generator: Generator, case: ServeCase, slots: int, at_once: int) -> Iterator[tuple[str, float]]:
+    """How far the generator is from the reference, by name of the gate; 0 is exact.
+
+    Args:
+        slots, at_once: Rows of the cache, and prompts that are read in one step at most.
+    """
+    generator.set_weights(case.weights)
+    yield "loss_prefill", relative_rms(_whole(generator, case, at_once), case.losses_NT)
+    teacher = _Teacher(case)
+    count = max(slots, len(case.tokens_NS))
+    _answer(Batcher(generator, teacher, slots, at_once), case, range(count))
+    _answer(Batcher(generator, teacher, min(slots, FEW_ROWS), at_once), case, range(count, 2 * count))
+    found, expected = zip(*((loss, case.losses_NT[row, place]) for row, place, loss in teacher.losses), strict=True)
+    yield "loss_decode", relative_rms(np.array(found), np.array(expected))
+    yield "greedy", teacher.shortfall
+
+
+def _whole(generator: Generator, case: ServeCase, at_once: int) -> NDArray[np.float64]:
+    """Losses [N, T] of whole documents through `prompt_logits`."""
+    parts = []
+    for start in range(0, len(case.tokens_NS), at_once):
+        tokens_BS = case.tokens_NS[start : start + at_once]
+        shares_BTV = log_softmax(generator.prompt_logits(tokens_BS[:, :-1]).astype(np.float64))
+        target_BT1 = tokens_BS[:, 1:, None].astype(np.int64)
+        parts.append(-np.take_along_axis(shares_BTV, target_BT1, axis=-1)[..., 0])
+    return np.concatenate(parts)
+
+
+def _answer(batcher: Batcher, case: ServeCase, indices: range) -> None:
+    """Requests `indices`, each the beginning of a document, until all are answered."""
+    batcher.admit([_request(case, index) for index in indices])
+    while batcher.step():
+        pass
+
+
+def _request(case: ServeCase, index: int) -> Waiting:
+    """Request `index` asks for 1 to `steps` tokens after a beginning that leaves room for them."""
+    tokens_S = case.tokens_NS[index % len(case.tokens_NS)]
+    places = len(tokens_S) - 1
+    output_draw, prompt_draw = raw_words(case.seed, "gate/requests", first_block=index, count=2).tolist()
+    output_tokens = 1 + output_draw % min(case.steps, places)
+    prompt_tokens = 1 + prompt_draw % (places + 1 - output_tokens)
+    return Waiting(index=index, prompt=tokens_S[:prompt_tokens], output_tokens=output_tokens)
+
+
+class _Teacher:
+    """A sampler that says each document's own next token, and keeps the loss of it.
+
+    Attributes:
+        losses: (document, place, loss in nats) of every token said.
+        shortfall: How far the logit of the token that `greedy` found lies under the largest, at worst.
+    """
+
+    def __init__(self, case: ServeCase) -> None:
+        self._case = case
+        self.losses: list[tuple[int, int, float]] = []
+        self.shortfall = 0.0
+
+    def choose(self, generator: Generator, handle: Any, places: Sequence[tuple[int, int]]) -> Tokens:
+        """The documents' tokens."""
+        greedy_B, logits_BV = generator.greedy(handle), generator.logits(handle).astype(np.float64)
+        rows_B = np.arange(len(places))
+        self.shortfall = max(self.shortfall, float((logits_BV.max(axis=-1) - logits_BV[rows_B, greedy_B]).max()))
+        shares_BV = log_softmax(logits_BV)
+        chosen = []
+        for row, (index, given) in enumerate(places):
+            document, place = index % len(self._case.tokens_NS), len(_request(self._case, index).prompt) - 1 + given
+            token = int(self._case.tokens_NS[document, place + 1])
+            self.losses.append((document, place, -float(shares_BV[row, token])))
+            chosen.append(token)
+        return np.array(chosen, dtype=np.int32)

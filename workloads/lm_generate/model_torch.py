@@ -1,0 +1,143 @@
+"""The generator in PyTorch: which rows of the cache a call uses, and how it is padded.
+
+Shape suffixes: B prompts or tokens of one call, R rows of the cache in use, T positions, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from oildrop.workloads.compiler_torch import require_compiler
+from oildrop.workloads.cores import physical_cores
+from oildrop.workloads.engine import Weights
+from oildrop.workloads.generator import Tokens
+from oildrop.workloads.lm_generate.decoder_torch import Decoder
+from oildrop.workloads.lm_generate.shapes import bucket_of, model_shape, prompt_buckets
+from oildrop.workloads.protocols import Device, Settings
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def make_generator(settings: Settings, device: Device) -> TorchGenerator:
+    """The generator that `settings` describe, its weights unset."""
+    return TorchGenerator(settings, device)
+
+
+class TorchGenerator:
+    """The `Generator` of PyTorch on a CPU, CUDA, ROCm or Metal device.
+
+    A compiled graph has one shape, so compiled prompts fill a bucket, and a compiled step of more than one row goes
+    over all of them. Uncompiled, a call does no more than it was asked for.
+    """
+
+    def __init__(self, settings: Settings, device: Device) -> None:
+        self._settings = settings
+        self._handle: torch.device = device.handle
+
+    def build(self) -> None:
+        """Make cache and graphs."""
+        torch.set_num_threads(int(self._settings["execution.threads"]) or physical_cores())
+        self._shape = shape = model_shape(self._settings)
+        self._slots = int(self._settings["execution.slots"])
+        self._at_once = min(int(self._settings["execution.prefill_requests"]), self._slots)
+        self._dtype = DTYPES[str(self._settings["execution.dtype"])]
+        self._buckets = prompt_buckets(shape.positions)
+        self._compiled = self._settings["execution.compile"] == "inductor"
+        if self._compiled:
+            require_compiler()
+        sizes = (shape.layers, 2, self._slots, shape.key_value_heads, shape.positions, shape.head_width)
+        self._cache_L2RKTD = torch.zeros(sizes, dtype=self._dtype, device=self._handle)
+        self.set_weights({name: np.zeros(size, dtype=np.float32) for name, size in shape.tensors().items()})
+        self._run_every_graph()
+
+    def set_weights(self, weights: Weights) -> None:
+        """Cast and quantise once; compiled graphs are made anew with the weights inside."""
+        scheme = str(self._settings["execution.weights"])
+        decoder = Decoder(self._shape, weights, scheme, self._dtype, self._handle)
+        self._read, self._say, self._score = decoder.read, decoder.say, decoder.score
+        if self._compiled:
+            self._read = torch.compile(self._read, dynamic=False)
+            self._say = torch.compile(self._say, dynamic=False)
+
+    @torch.inference_mode()
+    def prefill(self, slots_B: Tokens, prompts: Sequence[Tokens]) -> Tensor:
+        """Prompts side by side, short ones filled up behind."""
+        tokens_BT = np.zeros((len(prompts), max(map(len, prompts))), dtype=np.int64)
+        for row_T, prompt in zip(tokens_BT, prompts, strict=True):
+            row_T[: len(prompt)] = prompt
+        x_BTW = self._stream(tokens_BT, slots_B)
+        last_B = torch.tensor([len(prompt) - 1 for prompt in prompts], device=self._handle)
+        return self._score(x_BTW[torch.arange(len(prompts), device=self._handle), last_B])
+
+    @torch.inference_mode()
+    def decode(self, slots_B: Tokens, tokens_B: Tokens, positions_B: Tokens) -> Tensor:
+        """All rows from the first to the last of `slots_B`; those between that were not asked for stay as they are."""
+        first, end = int(slots_B[0]), int(slots_B[-1]) + 1
+        length = int(positions_B.max()) + 1
+        if self._compiled:
+            length = self._shape.positions
+            if len(slots_B) > 1:
+                first, end = 0, self._slots
+        rows_B = slots_B - first
+        tokens_R, positions_R = np.zeros((2, end - first), dtype=np.int64)
+        tokens_R[rows_B], positions_R[rows_B] = tokens_B, positions_B
+        asked_R = None
+        if len(slots_B) < end - first:
+            asked_R = np.zeros(end - first, dtype=np.bool_)
+            asked_R[rows_B] = True
+        logits_RV = self._say(
+            self._put(tokens_R),
+            self._put(positions_R),
+            None if asked_R is None else self._put(asked_R),
+            self._cache_L2RKTD[:, :, first:end],
+            length,
+        )
+        return logits_RV if asked_R is None else logits_RV[self._put(rows_B)]
+
+    def greedy(self, handle: Tensor) -> Tokens:
+        """Worked out on the device."""
+        return handle.argmax(dim=-1).int().cpu().numpy()
+
+    def logits(self, handle: Tensor) -> NDArray[np.float32]:
+        """As the device has them, in fp32."""
+        return handle.float().cpu().numpy()
+
+    @torch.inference_mode()
+    def prompt_logits(self, tokens_BT: Tokens) -> NDArray[np.float32]:
+        """Over the first rows of the cache, as many prompts at once as a prefill takes."""
+        parts = []
+        for start in range(0, len(tokens_BT), self._at_once):
+            part_BT = tokens_BT[start : start + self._at_once].astype(np.int64)
+            x_BTW = self._stream(part_BT, np.arange(len(part_BT), dtype=np.int32))
+            logits = self._score(x_BTW[: len(part_BT), : part_BT.shape[1]].reshape(-1, self._shape.width))
+            parts.append(self.logits(logits).reshape(*part_BT.shape, -1))
+        return np.concatenate(parts)
+
+    def _stream(self, tokens_BT: NDArray[np.int64], slots_B: Tokens) -> Tensor:
+        """The residual stream of prompts that are written into `slots_B`, padded where graphs are compiled."""
+        if not self._compiled:
+            return self._read(self._put(tokens_BT), self._put(slots_B), self._cache_L2RKTD)
+        count, length = tokens_BT.shape
+        rows = 1 if count == 1 else self._at_once
+        padded_BT = np.zeros((rows, bucket_of(length, self._buckets)), dtype=np.int64)
+        padded_BT[:count, :length] = tokens_BT
+        padded_BT[count:] = padded_BT[0]  # The first prompt again, into its own row, changes nothing there.
+        rows_B = np.concatenate((slots_B, np.repeat(slots_B[:1], rows - count)))
+        return self._read(self._put(padded_BT), self._put(rows_B), self._cache_L2RKTD)
+
+    def _put(self, array: NDArray[np.generic]) -> Tensor:
+        return torch.from_numpy(array).to(self._handle)
+
+    def _run_every_graph(self) -> None:
+        """Prompts of every bucket, and steps of one row, of some and of all."""
+        for count in {1, self._at_once}:
+            for length in self._buckets:
+                self.prefill(np.arange(count, dtype=np.int32), [np.zeros(length, dtype=np.int32)] * count)
+        for count in {1, min(2, self._slots), self._slots}:
+            tokens_B = np.zeros(count, dtype=np.int32)
+            self.decode(np.arange(count, dtype=np.int32), tokens_B, tokens_B)

@@ -1,0 +1,113 @@
+"""What the answers that were timed are worth: loss over the known prompts, and agreement with a reference, token by token.
+
+Shape suffixes: B answers at once, T positions, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oildrop.workloads.generator import Generator, Tokens
+from oildrop.workloads.integers import WORDS_PER_BLOCK, raw_words
+from oildrop.workloads.lm_generate.requests import Requests
+from oildrop.workloads.lm_generate.sampling import cumulative, draw
+from oildrop.workloads.lm_pretrain.reference import log_softmax
+from oildrop.workloads.protocols import Assessment, Settings
+
+Logits = NDArray[np.floating]
+
+Reference = Callable[[Tokens], Logits]
+"""Logits [B, T, V] after each token of int32 [B, T], as exact as can be had."""
+
+Agrees = Callable[[int, int, Logits], NDArray[np.bool_]]
+"""Of a request, the place of a token in its answer and the reference's logits [V]: which tokens [V] agree."""
+
+TIE_NATS = 1e-4
+"""Tokens whose logits are this near the largest count as the likeliest too: fp32 may order them otherwise."""
+
+TIE_SHARE = 1e-4
+"""How far a draw may lie outside a token's part of the distribution function, likewise."""
+
+
+def sampled(seed: int, answered: Sequence[int], settings: Settings) -> list[int]:
+    """Which of the `answered` requests are assessed: one in `assess.share`, within `assess.least` and `assess.most`.
+
+    Those whose words of the seed are smallest, in rising order of their number.
+    """
+    if not answered:
+        return []
+    share, least, most = (int(settings[f"assess.{key}"]) for key in ("share", "least", "most"))
+    count = min(max(len(answered) // share, least), most)
+    words = raw_words(seed, "assess", first_block=0, count=(max(answered) + 1) * WORDS_PER_BLOCK)[::WORDS_PER_BLOCK]
+    return sorted(sorted(answered, key=lambda index: (int(words[index]), index))[:count])
+
+
+def agreement_of(settings: Settings, seed: int) -> Agrees:
+    """What counts as agreement under the sampling method of `settings`."""
+    if settings["sampling.method"] == "greedy":
+        return lambda index, place, logits_V: logits_V >= logits_V.max() - TIE_NATS
+    temperature = float(settings["sampling.temperature"])
+
+    def drawn(index: int, place: int, logits_V: Logits) -> NDArray[np.bool_]:
+        upper_V = cumulative(logits_V[None], temperature)[0]
+        lower_V = np.concatenate(([0.0], upper_V[:-1]))
+        u = draw(seed, index, place)
+        return (lower_V - TIE_SHARE <= u) & (u <= upper_V + TIE_SHARE)
+
+    return drawn
+
+
+def assess(
+    answers: Mapping[int, tuple[int, ...]],
+    requests: Requests,
+    served: Generator,
+    reference: Reference,
+    agrees: Agrees,
+    at_once: int,
+) -> Assessment:
+    """Quality of all `answers`, tokens by request.
+
+    Args:
+        served: The generator that gave them: its losses over the prompts are scored.
+        at_once: Prompts that go through either model at once.
+    """
+    indices = sorted(answers)
+    prompts = [requests.prompt(index) for index in indices]
+    losses = _prompt_losses(prompts, served, at_once)
+    contexts = [np.array([*p, *answers[i][:-1]], dtype=np.int32) for i, p in zip(indices, prompts, strict=True)]
+    agreed = []
+    for index, prompt, logits_TV in zip(indices, prompts, _logits(contexts, reference, at_once), strict=True):
+        said = enumerate(answers[index])
+        places = [agrees(index, place, logits_TV[len(prompt) - 1 + place])[token] for place, token in said]
+        agreed.append(int(np.sum(places)))
+    return Assessment(
+        index=np.array(indices, dtype=np.int64),
+        loss_nats=np.array(losses, dtype=np.float64),
+        source_nats=np.array([requests.source_nats(index) for index in indices], dtype=np.float64),
+        token_count=np.array([len(prompt) - 1 for prompt in prompts], dtype=np.int64),
+        agreed_count=np.array(agreed, dtype=np.int64),
+        compared_count=np.array([len(answers[index]) for index in indices], dtype=np.int64),
+    )
+
+
+def _prompt_losses(prompts: Sequence[Tokens], served: Generator, at_once: int) -> list[float]:
+    """-ln q of each prompt's tokens after the first, summed, in nats."""
+    losses = []
+    for prompt, logits_TV in zip(prompts, _logits(prompts, served.prompt_logits, at_once), strict=True):
+        shares_TV = log_softmax(logits_TV[:-1].astype(np.float64))
+        losses.append(-float(np.take_along_axis(shares_TV, prompt[1:, None].astype(np.int64), axis=-1).sum()))
+    return losses
+
+
+def _logits(contexts: Sequence[Tokens], model: Reference, at_once: int) -> Iterator[Logits]:
+    """Logits [T, V] of each context; what fills up a short one stands behind it, where no token sees it."""
+    for start in range(0, len(contexts), at_once):
+        part = contexts[start : start + at_once]
+        tokens_BT = np.zeros((len(part), max(map(len, part))), dtype=np.int32)
+        for row_T, context in zip(tokens_BT, part, strict=True):
+            row_T[: len(context)] = context
+        for logits_TV, context in zip(model(tokens_BT), part, strict=True):
+            yield logits_TV[: len(context)]

@@ -1,0 +1,172 @@
+"""`lm-generate` as a served task, free of any framework: requests wait, rows are filled, tokens come out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oildrop.rules.errors import UsageError
+from oildrop.rules.records import GateResult
+from oildrop.rules.rulebook import GATE_SETTINGS
+from oildrop.workloads.engine import Weights
+from oildrop.workloads.generator import Generator, Tokens
+from oildrop.workloads.kept_weights import read_checkpoint
+from oildrop.workloads.lm_generate import gates, quality
+from oildrop.workloads.lm_generate.batcher import Batcher, Waiting
+from oildrop.workloads.lm_generate.requests import Requests
+from oildrop.workloads.lm_generate.sampling import sampler_of
+from oildrop.workloads.lm_generate.shapes import model_shape
+from oildrop.workloads.lm_generate.traffic import cache_bytes, weight_bytes
+from oildrop.workloads.lm_pretrain import reference
+from oildrop.workloads.lm_pretrain.grammar import grammar_of
+from oildrop.workloads.lm_pretrain.source import Source
+from oildrop.workloads.protocols import Assessment, Device, Emission, RequestSize, Settings
+
+STRICT = {"execution.dtype": "fp32", "execution.weights": "as-trained"}
+"""Settings of the engine that the strict gates ask."""
+
+READY_REQUESTS = 4096
+"""Requests whose prompts are made before the clock."""
+
+
+def make_task(settings: Settings, device: Device) -> LmGenerate:
+    """The task on `device`, in its framework."""
+    return LmGenerate(settings, device)
+
+
+class LmGenerate:
+    """The `ServeTask` of `lm-generate`."""
+
+    def __init__(self, settings: Settings, device: Device) -> None:
+        self._settings, self._device = settings, device
+
+    def load_data(self) -> None:
+        """Make the language's tables.
+
+        Raises:
+            UsageError: Settings that do not fit together, or a language that is not the generated one.
+        """
+        self._shape = model_shape(self._settings)
+        if self._settings["data.manifest"]:
+            raise UsageError(
+                f"data.manifest = {self._settings['data.manifest']}: lm-generate asks in the generated language alone; "
+                "leave it empty"
+            )
+        self._source = Source(grammar_of(self._settings))
+
+    def build(self) -> None:
+        """Make the engine with its graphs."""
+        self._generator = self._made(self._settings)
+
+    def run_gates(self) -> list[GateResult]:
+        """Strict fp32 first, then the engine as declared; a large model through fewer layers."""
+        fewer = {
+            key.removeprefix(GATE_SETTINGS): value
+            for key, value in self._settings.items()
+            if key.startswith(GATE_SETTINGS)
+        }
+        declared = {**self._settings, **fewer}
+        strict = {**declared, **STRICT}
+        results = []
+        if any(declared[key] != value for key, value in STRICT.items()):
+            results += gates.run_gates(self._made(strict), strict)
+        generator = self._made(declared) if fewer else self._generator
+        return [*results, *gates.run_gates(generator, declared)]
+
+    def initialise(self, seed: int) -> None:
+        """Weights and requests of `seed`."""
+        self._seed = seed
+        self._generator.set_weights(self._weights())
+        self._requests = Requests(self._settings, self._source, seed)
+        self._requests.prepare(READY_REQUESTS)
+        self._batcher = self._new_batcher()
+
+    def weights(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        """As they were trained or drawn."""
+        yield from self._weights().items()
+
+    def warm_up(self) -> None:
+        """Fill all rows twice with prompts of the shortest and the longest kind."""
+        batcher = self._new_batcher()
+        slots = int(self._settings["execution.slots"])
+        output = int(self._settings["requests.output_tokens_max"])
+        for end in ("min", "max"):
+            prompt = np.arange(int(self._settings[f"requests.prompt_tokens_{end}"]), dtype=np.int32)
+            prompt %= self._shape.vocabulary
+            batcher.admit([Waiting(index=i, prompt=prompt, output_tokens=1 + i % output) for i in range(slots)])
+            while batcher.step():
+                pass
+
+    def size(self, index: int) -> RequestSize:
+        """Tokens of prompt and answer."""
+        return self._requests.size(index)
+
+    def admit(self, indices: list[int]) -> None:
+        """They wait."""
+        requests = self._requests
+        self._batcher.admit(
+            [
+                Waiting(index=i, prompt=requests.prompt(i), output_tokens=requests.size(i).output_tokens)
+                for i in indices
+            ]
+        )
+
+    def step(self) -> list[Emission]:
+        """One prefill or one decode."""
+        return self._batcher.step()
+
+    def bytes_per_step(self, input_tokens: int) -> tuple[int, int]:
+        """From the model's sizes (`traffic.py`)."""
+        dtype, scheme = str(self._settings["execution.dtype"]), str(self._settings["execution.weights"])
+        return weight_bytes(self._shape, dtype, scheme), cache_bytes(self._shape, dtype, input_tokens)
+
+    def assess(self, answers: dict[int, tuple[int, ...]]) -> Assessment:
+        """Loss of the served engine over the prompts, and its answers beside the reference's."""
+        chosen = quality.sampled(self._seed, sorted(answers), self._settings)
+        return quality.assess(
+            {index: answers[index] for index in chosen},
+            self._requests,
+            self._generator,
+            self._reference(),
+            quality.agreement_of(self._settings, self._seed),
+            int(self._settings["execution.prefill_requests"]),
+        )
+
+    def _reference(self) -> quality.Reference:
+        """Float64 in NumPy, or strict fp32 in the framework where the model is too large for that."""
+        weights = self._weights()
+        if self._settings["assess.reference"] == "fp32":
+            generator = self._made({**self._settings, **STRICT})
+            generator.set_weights(weights)
+            return generator.prompt_logits
+        exact, shape = reference.in_float64(weights), self._shape
+
+        def logits(tokens_BT: Tokens) -> NDArray[np.float64]:
+            return reference.logits(reference.residual_stream(exact, tokens_BT, shape)[-1], exact, shape)
+
+        return logits
+
+    def _weights(self) -> Weights:
+        """The checkpoint, or the weights that a training of this seed would start from."""
+        if self._settings["weights.source"] == "random":
+            return reference.initial_weights(self._shape, self._seed, reference.initial_std_of(self._settings))
+        name, sha256 = (str(self._settings.get(f"checkpoint.{key}", "")) for key in ("name", "weights_sha256"))
+        return read_checkpoint(name, sha256, self._shape.tensors())
+
+    def _made(self, settings: Settings) -> Generator:
+        framework = self._device.backend.split("-", 1)[0]
+        module = import_module(f"oildrop.workloads.lm_generate.model_{framework}")
+        generator: Generator = module.make_generator(settings, self._device)
+        generator.build()
+        return generator
+
+    def _new_batcher(self) -> Batcher:
+        return Batcher(
+            self._generator,
+            sampler_of(self._settings, self._seed),
+            int(self._settings["execution.slots"]),
+            int(self._settings["execution.prefill_requests"]),
+        )
