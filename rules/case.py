@@ -8,7 +8,8 @@ from functools import cached_property
 
 from oildrop.rules.evidence import EvaluationTable, Evidence
 from oildrop.rules.formulas.quality import excess_loss
-from oildrop.rules.rulebook import Benchmark, Rulebook, Tier
+from oildrop.rules.rulebook import Benchmark, Rulebook, Terms, Tier
+from oildrop.rules.served import Served
 from oildrop.rules.timeline import EvaluationMark, Timeline, timeline_of
 
 
@@ -36,7 +37,7 @@ class Case:
 
     @property
     def target(self) -> float | None:
-        """Quality to reach; None for fixed work."""
+        """Quality to reach, or that a served model must keep; None for fixed work."""
         return self.tier.target if self.tier else None
 
     def meets(self, quality: float) -> bool:
@@ -70,6 +71,39 @@ class Case:
             return None
         quality = self.recomputed(self.timeline.evaluations[-1])
         return quality if quality is not None and math.isfinite(quality) else None
+
+    @cached_property
+    def terms(self) -> Terms | None:
+        """The terms of the run's scenario at its tier; None for a training, or where the rulebook knows none."""
+        return self.tier.scenarios.get(self.evidence.spec.scenario or "") if self.tier else None
+
+    @cached_property
+    def served(self) -> Served | None:
+        """What its requests say together; None where no table of them was kept."""
+        if self.evidence.requests is None:
+            return None
+        return Served(self.evidence.requests, by_query=self.evidence.spec.scenario == "multi-stream")
+
+    @cached_property
+    def has_checkpoint(self) -> bool:
+        """Whether trained weights are served, so that the quality of answers says something."""
+        source = self.evidence.spec.settings.get("weights.source")
+        return source == "checkpoint" or (source is None and self.tier is not None and self.tier.checkpoint is not None)
+
+    @cached_property
+    def answer_quality(self) -> float | None:
+        """Excess loss over the assessed answers, recomputed; None where none were kept. May be NaN."""
+        answers = self.evidence.answers
+        if answers is None or not sum(answers.token_count):
+            return None
+        return excess_loss(answers.loss_nats, answers.source_nats, answers.token_count)
+
+    @cached_property
+    def agreement(self) -> float | None:
+        """Share of compared output tokens (or answers) that equal the reference's; None where none were compared."""
+        answers = self.evidence.answers
+        compared = sum(answers.compared_count) if answers is not None else 0
+        return sum(answers.agreed_count) / compared if answers is not None and compared else None
 
     @property
     def cap_samples(self) -> int | None:

@@ -2,29 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from oildrop.rules.catalogue_served import SERVED
+from oildrop.rules.metric_meaning import EVERY, TRAIN, MetricMeaning
 
-
-@dataclass(frozen=True, kw_only=True)
-class MetricMeaning:
-    """One metric's name in words.
-
-    Attributes:
-        label: Column heading for people, with the unit as shown.
-        text: What it means and where its window begins and ends.
-        better: Which way is better; None where neither is.
-        kinds: The kinds of run that list it, with a value or a reason.
-    """
-
-    label: str
-    unit: str
-    text: str
-    better: Literal["lower", "higher"] | None
-    kinds: tuple[str, ...]
-
-
-TRAIN = ("to_target", "fixed_work")
 _M = MetricMeaning
 
 CATALOGUE: dict[str, MetricMeaning] = {
@@ -67,8 +47,8 @@ CATALOGUE: dict[str, MetricMeaning] = {
         text="How often the ranks were started again from a checkpoint after a crash; the clock ran on.",
     ),
     "final_quality": _M(
-        label="Final quality", unit="nats", better="lower", kinds=TRAIN,
-        text="Quality at the last evaluation, recomputed by the judge from the kept per-document losses.",
+        label="Final quality", unit="nats", better="lower", kinds=EVERY,
+        text="Quality at the last evaluation, or of the assessed answers; recomputed by the judge from kept losses.",
     ),
     "final_accuracy": _M(
         label="Final accuracy", unit="1", better="higher", kinds=TRAIN,
@@ -78,58 +58,62 @@ CATALOGUE: dict[str, MetricMeaning] = {
         label="Share spent evaluating", unit="1", better="lower", kinds=TRAIN,
         text="Time of all evaluations over the time from run_start to run_stop.",
     ),
+    **SERVED,
     "energy_j": _M(
-        label="Energy", unit="J", better="lower", kinds=TRAIN,
+        label="Energy", unit="J", better="lower", kinds=EVERY,
         text="Gross energy from run_start to run_stop at the widest scope that a meter covers.",
     ),
     "power_w": _M(
-        label="Power", unit="W", better="lower", kinds=TRAIN,
+        label="Power", unit="W", better="lower", kinds=EVERY,
         text="Mean power from run_start to run_stop: energy over time.",
     ),
     "energy_per_token_j": _M(
-        label="Energy a token", unit="J/token", better="lower", kinds=TRAIN,
-        text="Gross energy over all scored training tokens; evaluations' energy included.",
+        label="Energy a token", unit="J/token", better="lower", kinds=EVERY,
+        text="Gross energy over all scored training tokens, evaluations' energy included; of a served run over all "
+        "output tokens.",
     ),
     "energy_to_target_j": _M(
         label="Energy to target", unit="J", better="lower", kinds=TRAIN,
         text="Gross energy from run_start to the end of the evaluation that met the target.",
     ),
     "mfu": _M(
-        label="MFU", unit="1", better="higher", kinds=TRAIN,
-        text="Model FLOPs by formula a second of the training blocks over the dense peak at the declared dtype.",
+        label="MFU", unit="1", better="higher", kinds=EVERY,
+        text="Model FLOPs by formula a second of the training blocks (of a served run: from run_start to the last "
+        "answer) over the dense peak at the declared dtype.",
     ),
     "hfu": _M(
         label="HFU", unit="1", better="higher", kinds=TRAIN,
         text="As MFU with recomputed FLOPs counted; equal to it where nothing is recomputed.",
     ),
     "mbu": _M(
-        label="MBU", unit="1", better="higher", kinds=TRAIN,
-        text="Bytes that a step must read over step time, over measured read bandwidth.",
+        label="MBU", unit="1", better="higher", kinds=EVERY,
+        text="Bytes that a decode step must read over its time, over measured read bandwidth.",
     ),
     "model_flop_per_s": _M(
-        label="Model FLOP/s", unit="FLOP/s", better="higher", kinds=TRAIN,
-        text="Model FLOPs by formula of all training blocks over the time of those blocks.",
+        label="Model FLOP/s", unit="FLOP/s", better="higher", kinds=EVERY,
+        text="Model FLOPs by formula of all training blocks over their time; of all answered requests over the time "
+        "from run_start to the last answer.",
     ),
     "busy_fraction": _M(
-        label="Busy fraction", unit="1", better=None, kinds=TRAIN,
+        label="Busy fraction", unit="1", better=None, kinds=EVERY,
         text="Share of run_start to run_stop in which the device had work; busy is not the same as efficient. "
         "On a CPU: processor time of the worker over wall time and usable cores.",
     ),
     "memory_peak_bytes": _M(
-        label="Peak memory", unit="bytes", better="lower", kinds=TRAIN,
+        label="Peak memory", unit="bytes", better="lower", kinds=EVERY,
         text="High-water mark of the device's memory; on a CPU the largest resident set of the worker's processes.",
     ),
     "setup_s": _M(
-        label="Set-up", unit="s", better="lower", kinds=TRAIN,
+        label="Set-up", unit="s", better="lower", kinds=EVERY,
         text="From the start of the worker to run_start, compile included; untimed but capped.",
     ),
     "compile_s": _M(
-        label="Compile", unit="s", better="lower", kinds=TRAIN,
-        text="Building the model and the timed step, caches fresh.",
+        label="Compile", unit="s", better="lower", kinds=EVERY,
+        text="Building the model and the timed steps, caches fresh.",
     ),
     "harness_overhead_fraction": _M(
-        label="Harness overhead", unit="1", better="lower", kinds=TRAIN,
-        text="Harness cost a step as calibrated on this host, over the run's own mean step time.",
+        label="Harness overhead", unit="1", better="lower", kinds=EVERY,
+        text="Harness cost a step or request as calibrated on this host and the supervisor's own time, over the run.",
     ),
 }  # fmt: skip
 

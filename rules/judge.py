@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from oildrop.rules.canonical import json_number
 from oildrop.rules.case import Case
 from oildrop.rules.catalogue import metrics_of
-from oildrop.rules.checks import convergence_checks, log_checks, machine_checks, rank_checks, task_checks
+from oildrop.rules.checks import (
+    answer_checks,
+    convergence_checks,
+    log_checks,
+    machine_checks,
+    rank_checks,
+    serving_checks,
+    task_checks,
+)
 from oildrop.rules.checks.registry import CHECKS, Judged
 from oildrop.rules.evidence import Evidence
-from oildrop.rules.measures.devices import device_metrics
-from oildrop.rules.measures.energy import energy_metrics
-from oildrop.rules.measures.resources import busy_metric, memory_metric
-from oildrop.rules.measures.speed import overhead_metric, rate_metrics, share_metrics
-from oildrop.rules.measures.target import quality_metrics, target_metrics
-from oildrop.rules.measures.work import work_metrics
+from oildrop.rules.measures.by_kind import all_metrics
+from oildrop.rules.outcomes import Verdict
 from oildrop.rules.records import Finding, Judgement, Metric
 from oildrop.rules.rulebook import Rulebook
-from oildrop.rules.verdict import Verdict, derive
+from oildrop.rules.verdict import derive
 
-JUDGE_VERSION = "3"
+JUDGE_VERSION = "4"
 """Rises whenever the same evidence may be judged differently."""
 
-CHECK_FILES = (log_checks, task_checks, convergence_checks, machine_checks, rank_checks)
+CHECK_FILES = (
+    log_checks, task_checks, convergence_checks, machine_checks, rank_checks, serving_checks, answer_checks,
+)  # fmt: skip
 """The files whose import fills the table of checks."""
 
 
@@ -37,7 +43,9 @@ def judge_case(case: Case) -> Judgement:
     """As `judge`, over a case that others read too."""
     verdict = derive(case)
     metrics = measure(case, verdict)
-    findings = examine(Judged(case=case, verdict=verdict, metrics={metric.name: metric for metric in metrics}))
+    findings = examine(
+        Judged(case=case, verdict=verdict, metrics={metric.name: metric for metric in metrics if not metric.dims})
+    )
     final = weigh(verdict, findings)
     if final.outcome != verdict.outcome:
         metrics = measure(case, final)
@@ -53,22 +61,11 @@ def judge_case(case: Case) -> Judgement:
 
 
 def measure(case: Case, verdict: Verdict) -> tuple[Metric, ...]:
-    """Every metric of the run's kind, each once, in the catalogue's order."""
-    made = {metric.name: metric for metric in _all_metrics(case, verdict)}
-    return tuple(made[name] for name in metrics_of(case.evidence.spec.kind))
-
-
-def _all_metrics(case: Case, verdict: Verdict) -> Iterator[Metric]:
-    yield from target_metrics(case, verdict)
-    yield from quality_metrics(case)
-    yield from rate_metrics(case)
-    yield from device_metrics(case)
-    yield from share_metrics(case)
-    yield from energy_metrics(case, verdict)
-    yield from work_metrics(case)
-    yield busy_metric(case)
-    yield memory_metric(case)
-    yield overhead_metric(case)
+    """Every metric of the run's kind in the catalogue's order, the headline of a name first."""
+    made: dict[str, list[Metric]] = {}
+    for metric in all_metrics(case, verdict):
+        made.setdefault(metric.name, []).append(metric)
+    return tuple(metric for name in metrics_of(case.evidence.spec.kind) for metric in made[name])
 
 
 def examine(judged: Judged) -> tuple[Finding, ...]:
@@ -76,8 +73,8 @@ def examine(judged: Judged) -> tuple[Finding, ...]:
     findings = []
     for rule in judged.case.rulebook.rules.values():
         check = CHECKS.get(rule.id)
-        if check is None:
-            continue  # A rulebook newer than this judge; `oildrop check` names both versions.
+        if check is None or judged.case.evidence.spec.kind not in rule.kinds:
+            continue  # Not for this kind, or of a rulebook newer than this judge; `oildrop check` names both versions.
         for found in check(judged):
             findings.append(
                 Finding(

@@ -26,9 +26,19 @@ class OutcomeMeaning:
     time: Literal["exact", "censored", "infinite", "none"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """An outcome with its reason in one sentence; None where the outcome says it all."""
+
+    outcome: str
+    reason: str | None
+
+
 MEANINGS: dict[str, OutcomeMeaning] = {
     "ok": OutcomeMeaning(mark="●", text="reached its goal under the rules", time="exact"),
-    "target_missed": OutcomeMeaning(mark="◐", text="used up its samples before the target", time="censored"),
+    "target_missed": OutcomeMeaning(
+        mark="◐", text="samples used up before the target, or answers later than allowed", time="censored"
+    ),
     "diverged": OutcomeMeaning(mark="↗", text="the loss was no longer a finite number", time="infinite"),
     "oom": OutcomeMeaning(mark="▣", text="ran out of memory", time="infinite"),
     "timeout": OutcomeMeaning(mark="◷", text="deadline passed, or the worker fell silent", time="infinite"),

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from oildrop.rules import keys
 from oildrop.rules.case import Case
 from oildrop.rules.events import Event
-from oildrop.rules.outcomes import MEANINGS
+from oildrop.rules.outcomes import MEANINGS, Verdict
+from oildrop.rules.verdict_served import served_ending
 
 LIMIT_OUTCOMES = {"deadline": "timeout", "heartbeat": "timeout", "stall": "timeout", "memory": "oom"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """An outcome with its reason in one sentence; None where the outcome says it all."""
-
-    outcome: str
-    reason: str | None
 
 
 def derive(case: Case) -> Verdict:
@@ -30,14 +22,14 @@ def derive(case: Case) -> Verdict:
         return Verdict(outcome="lost", reason="the supervisor died before it recorded an end")
     reason = last_words.meta.get("reason")
     reason = reason if isinstance(reason, str) else None
-    own = _own_ending(case)
+    own = served_ending(case) if case.evidence.spec.scenario is not None else _trained_ending(case)
     if own is not None:
         return own
     outside = _outside_ending(last_words)
     return Verdict(outcome=outside, reason=reason)
 
 
-def _own_ending(case: Case) -> Verdict | None:
+def _trained_ending(case: Case) -> Verdict | None:
     """How the training ended by itself, as blocks and evaluations show; None when it did not."""
     timeline = case.timeline
     if timeline.run_stop_ns is None or not timeline.blocks:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from oildrop.rules.case import Case
+from oildrop.rules.outcomes import Verdict
 from oildrop.rules.records import Metric
-from oildrop.rules.verdict import Verdict
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,7 @@ def gates_passed(judged: Judged) -> Iterator[Broken]:
             yield broken(
                 message, "this implementation or its libraries compute something else: see output.log", **event.meta
             )
-    if start is None:
+    if start is None or (judged.case.benchmark is not None and judged.case.benchmark.gates is None):
         return
     in_time = [event for event in gates if event.seq < start.seq]
     if not any(event.meta.get("dtype") == "fp32" for event in in_time):
@@ -59,7 +59,8 @@ def nobody_beats_the_source(judged: Judged) -> Iterator[Broken]:
     case = judged.case
     if case.benchmark is None or case.benchmark.quality.metric != SOURCE_METRIC:
         return
-    for table in case.evidence.evaluations:
+    answers = (case.evidence.answers,) if case.evidence.answers is not None else ()
+    for table in (*case.evidence.evaluations, *answers):
         score = source_score_nats(table.loss_nats, table.source_nats)
         if score > CHEAT_BOUND_NATS:
             message = (

@@ -1,4 +1,4 @@
-"""FLOPs of training a decoder-only transformer, by formula: framework-free and counted by hand in the tests."""
+"""FLOPs of a decoder-only transformer, by formula: framework-free and counted by hand in the tests."""
 
 from __future__ import annotations
 
@@ -23,3 +23,28 @@ def decoder_train_flops_per_token(
     weights = layers * (2 * width * (width + key_value_width) + 3 * width * hidden) + vocabulary * width
     attention = 2 * layers * heads * (width // heads) * (positions + 1)
     return 3 * (2 * weights + attention)
+
+
+def decoder_serve_flops(
+    *,
+    layers: int,
+    width: int,
+    heads: int,
+    key_value_heads: int,
+    hidden: int,
+    vocabulary: int,
+    input_tokens: int,
+    output_tokens: int,
+) -> int:
+    """Model FLOPs of answering one request (`decoder_serve/1`), a count.
+
+    A position that sees s others and itself costs 2 N + 4 L H Q (s + 1) in the layers, and 2 V W in the output head
+    where a token is predicted from it. The prompt is `input_tokens` positions with one prediction, from its last; each
+    output token but the last is one more position with one prediction. Symbols and what is left out as in
+    `decoder_train_flops_per_token`; N here is without the head.
+    """
+    key_value_width = width // heads * key_value_heads
+    weights = layers * (2 * width * (width + key_value_width) + 3 * width * hidden)
+    positions = input_tokens + max(output_tokens - 1, 0)
+    attention = 4 * layers * heads * (width // heads) * (positions * (positions + 1) // 2)
+    return 2 * weights * positions + attention + 2 * vocabulary * width * output_tokens

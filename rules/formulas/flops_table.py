@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from oildrop.rules.formulas.flops import decoder_train_flops_per_token
+from oildrop.rules.formulas.flops import decoder_serve_flops, decoder_train_flops_per_token
 from oildrop.rules.formulas.flops_conv import conv_train_flops_per_image
 from oildrop.rules.formulas.memory import DecoderSize
 from oildrop.rules.records import Scalar
@@ -50,11 +50,36 @@ def _conv(settings: Mapping[str, Scalar]) -> float:
     )
 
 
+def _decoder_served(settings: Mapping[str, Scalar], input_tokens: int, output_tokens: int) -> float:
+    size = decoder_size(settings)
+    return decoder_serve_flops(
+        layers=size.layers,
+        width=size.width,
+        heads=size.heads,
+        key_value_heads=size.key_value_heads,
+        hidden=size.hidden,
+        vocabulary=size.vocabulary,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+    )
+
+
+def _conv_served(settings: Mapping[str, Scalar], input_tokens: int, output_tokens: int) -> float:
+    """One forward pass, a third of a training step's."""
+    return _conv(settings) / 3
+
+
 FLOPS_PER_TOKEN: dict[str, Callable[[Mapping[str, Scalar]], float]] = {
     "decoder_train/1": _decoder,
     "conv_train/1": _conv,
 }
 """Model FLOPs of training a scored token; an image counts as one token."""
+
+SERVED_FLOPS: dict[str, Callable[[Mapping[str, Scalar], int, int], float]] = {
+    "decoder_serve/1": _decoder_served,
+    "conv_serve/1": _conv_served,
+}
+"""Model FLOPs of answering a request of so many input and output tokens."""
 
 DECODER_SIZE: dict[str, Callable[[Mapping[str, Scalar]], DecoderSize]] = {"decoder_train/1": decoder_size}
 """Sizes of the model, for those formulas whose memory is modelled."""

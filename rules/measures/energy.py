@@ -11,8 +11,8 @@ from oildrop.rules.case import Case
 from oildrop.rules.evidence import Series
 from oildrop.rules.formulas.energy import EnergyReading, energy_by_counter, energy_by_integral
 from oildrop.rules.measures.making import absent, present
+from oildrop.rules.outcomes import Verdict
 from oildrop.rules.records import Metric
-from oildrop.rules.verdict import Verdict
 
 WIDEST_FIRST = ("wall", "node", "soc", "device", "package")
 """Scopes from the widest; an accelerator's own energy says more of its run than the processor's package."""
@@ -38,14 +38,29 @@ class ScopeEnergy:
 
 def energy_metrics(case: Case, verdict: Verdict) -> Iterator[Metric]:
     """`energy_j`, `power_w`, `energy_per_token_j`, `energy_to_target_j`, each at the widest scope measured."""
+    whole = energy_of_run(case)
+    if isinstance(whole, str):
+        for name, formula in FORMULAS.items():
+            yield absent(name, whole, formula=formula, scope="run")
+        return
+    yield from energy_and_power(case, whole)
+    tokens = sum(block.tokens for block in case.timeline.blocks)
+    yield energy_per_token(whole, tokens, "no training token was counted")
+    yield _to_target(case, verdict)
+
+
+def energy_of_run(case: Case) -> ScopeEnergy | str:
+    """Energy from run_start to run_stop at the widest scope that has a value, or why there is none."""
     start_ns, stop_ns = case.timeline.run_start_ns, case.timeline.run_stop_ns
     if start_ns is None or stop_ns is None or stop_ns <= start_ns:
-        yield from _all_absent("the run has no run_start or no run_stop")
-        return
-    whole = widest(case, (start_ns, stop_ns))
-    if isinstance(whole, str):
-        yield from _all_absent(whole)
-        return
+        return "the run has no run_start or no run_stop"
+    return widest(case, (start_ns, stop_ns))
+
+
+def energy_and_power(case: Case, whole: ScopeEnergy) -> Iterator[Metric]:
+    """`energy_j` and `power_w` of the run whose energy `whole` is."""
+    start_ns, stop_ns = case.timeline.run_start_ns, case.timeline.run_stop_ns
+    assert start_ns is not None and stop_ns is not None
     window, scope = (start_ns, stop_ns), whole.scope
     assert whole.energy_j is not None
     duration_s = (stop_ns - start_ns) / 1e9
@@ -58,8 +73,6 @@ def energy_metrics(case: Case, verdict: Verdict) -> Iterator[Metric]:
         "power_w", whole.energy_j / duration_s, formula=FORMULAS["power_w"], scope=scope, status="derived",
         uncertainty=None if spread is None else spread / duration_s, sample_count=count, window_ns=window,
     )  # fmt: skip
-    yield _per_token(case, whole)
-    yield _to_target(case, verdict, start_ns)
 
 
 def widest(case: Case, window_ns: tuple[int, int]) -> ScopeEnergy | str:
@@ -120,11 +133,11 @@ def _silent_meters(case: Case) -> list[str]:
     return [f"{name}: {reason}" for name, reason in said.items() if reason]
 
 
-def _per_token(case: Case, whole: ScopeEnergy) -> Metric:
-    tokens = sum(block.tokens for block in case.timeline.blocks)
+def energy_per_token(whole: ScopeEnergy, tokens: int, why_none: str) -> Metric:
+    """`energy_per_token_j`: the run's energy over `tokens`; null because of `why_none` where there are none."""
     formula = FORMULAS["energy_per_token_j"]
     if not tokens or whole.energy_j is None:
-        return absent("energy_per_token_j", "no training token was counted", formula=formula, scope=whole.scope)
+        return absent("energy_per_token_j", why_none, formula=formula, scope=whole.scope)
     spread = None if whole.uncertainty_j is None else whole.uncertainty_j / tokens
     return present(
         "energy_per_token_j", whole.energy_j / tokens, formula=formula, scope=whole.scope, status="derived",
@@ -132,11 +145,12 @@ def _per_token(case: Case, whole: ScopeEnergy) -> Metric:
     )  # fmt: skip
 
 
-def _to_target(case: Case, verdict: Verdict, start_ns: int) -> Metric:
+def _to_target(case: Case, verdict: Verdict) -> Metric:
     name, formula = "energy_to_target_j", FORMULAS["energy_to_target_j"]
     if case.tier is not None and case.target is None:
         return absent(name, "fixed work has no target", formula=formula, scope="run", status="not_applicable")
-    if verdict.outcome != "ok" or case.meeting is None:
+    start_ns = case.timeline.run_start_ns
+    if verdict.outcome != "ok" or case.meeting is None or start_ns is None:
         return absent(name, f"the target was not reached: {verdict.outcome}", formula=formula, scope="run")
     window = (start_ns, case.timeline.evaluations[case.meeting].stop_ns)
     found = widest(case, window)
@@ -147,8 +161,3 @@ def _to_target(case: Case, verdict: Verdict, start_ns: int) -> Metric:
         name, found.energy_j, formula=formula, scope=found.scope, uncertainty=found.uncertainty_j,
         sample_count=found.sample_count, window_ns=window,
     )  # fmt: skip
-
-
-def _all_absent(reason: str) -> Iterator[Metric]:
-    for name, formula in FORMULAS.items():
-        yield absent(name, reason, formula=formula, scope="run")

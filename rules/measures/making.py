@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal
 
 from oildrop.rules.catalogue import CATALOGUE
 from oildrop.rules.records import Metric, MetricStatus
+
+Absence = Literal["not_measured", "not_applicable"]
+
+NO_DIMS: Mapping[str, str] = MappingProxyType({})
+"""Of the headline."""
 
 
 def present(
@@ -18,10 +25,12 @@ def present(
     uncertainty: float | None = None,
     sample_count: int | None = None,
     window_ns: tuple[int, int] | None = None,
+    dims: Mapping[str, str] = NO_DIMS,
 ) -> Metric:
     """A metric with its value; the unit is the catalogue's."""
     return Metric(
         name=name,
+        dims=dict(dims),
         value=value,
         unit=CATALOGUE[name].unit,
         status=status,
@@ -39,11 +48,13 @@ def absent(
     *,
     formula: str,
     scope: str,
-    status: Literal["not_measured", "not_applicable"] = "not_measured",
+    status: Absence = "not_measured",
+    dims: Mapping[str, str] = NO_DIMS,
 ) -> Metric:
     """A metric without value, and why."""
     return Metric(
         name=name,
+        dims=dict(dims),
         value=None,
         unit=CATALOGUE[name].unit,
         status=status,

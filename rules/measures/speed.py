@@ -35,17 +35,18 @@ def rate_metrics(case: Case) -> Iterator[Metric]:
         )
 
 
-def share_metrics(case: Case) -> Iterator[Metric]:
-    """`eval_fraction`, `setup_s`, `compile_s`."""
+def eval_metric(case: Case) -> Metric:
+    """`eval_fraction`."""
+    run_s, marks, formula = case.timeline.run_s, case.timeline.evaluations, "eval_fraction/1"
+    if not run_s or not marks:
+        return absent("eval_fraction", "the run has no run_stop or no evaluation", formula=formula, scope="run")
+    spent_s = sum(mark.stop_ns - mark.start_ns for mark in marks) / 1e9
+    return present("eval_fraction", spent_s / run_s, formula=formula, scope="run", sample_count=len(marks))
+
+
+def setup_metrics(case: Case) -> Iterator[Metric]:
+    """`setup_s`, `compile_s`."""
     timeline = case.timeline
-    run_s, marks = timeline.run_s, timeline.evaluations
-    if run_s and marks:
-        spent_s = sum(mark.stop_ns - mark.start_ns for mark in marks) / 1e9
-        yield present("eval_fraction", spent_s / run_s, formula="eval_fraction/1", scope="run", sample_count=len(marks))
-    else:
-        yield absent(
-            "eval_fraction", "the run has no run_stop or no evaluation", formula="eval_fraction/1", scope="run"
-        )
     begin = case.evidence.first(keys.INIT_START)
     if begin is not None and timeline.run_start_ns is not None:
         setup_s = (timeline.run_start_ns - begin.t_ns) / 1e9
@@ -62,7 +63,7 @@ def share_metrics(case: Case) -> Iterator[Metric]:
 
 
 def overhead_metric(case: Case) -> Metric:
-    """`harness_overhead_fraction`: calibrated cost of all steps and the supervisor's own time, over the run."""
+    """`harness_overhead_fraction`: calibrated cost of all steps or requests and the supervisor's time, over the run."""
     formula = "harness_overhead/1"
     event, run_s = case.evidence.last(keys.OVERHEAD), case.timeline.run_s
     if event is None or run_s is None or not isinstance(event.value, float):
@@ -71,7 +72,7 @@ def overhead_metric(case: Case) -> Metric:
     supervisor_s = event.meta.get("supervisor_cpu_s")
     if not isinstance(supervisor_s, float) or run_s <= 0:
         return absent("harness_overhead_fraction", "the supervisor's time was not kept", formula=formula, scope="node")
-    steps = sum(block.steps for block in case.timeline.blocks)
+    steps = sum(block.steps for block in case.timeline.blocks) if case.served is None else case.served.count
     share = (event.value * steps + supervisor_s) / run_s
     return present(
         "harness_overhead_fraction", share, formula=formula, scope="node", status="derived", sample_count=steps

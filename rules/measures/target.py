@@ -9,8 +9,8 @@ from oildrop.rules.case import Case
 from oildrop.rules.formulas.quality import accuracy
 from oildrop.rules.formulas.time_to_target import between, crossing_fraction
 from oildrop.rules.measures.making import absent, present
+from oildrop.rules.outcomes import Verdict
 from oildrop.rules.records import Metric
-from oildrop.rules.verdict import Verdict
 
 FORMULAS = {
     "time_to_target_s": "time_to_target/1",

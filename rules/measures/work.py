@@ -22,7 +22,7 @@ def work_metrics(case: Case) -> Iterator[Metric]:
     else:
         count = len(case.timeline.blocks)
         yield present("model_flop_per_s", flop_per_s, formula=MODEL, scope="run", status="derived", sample_count=count)
-    peak = _peak(case)
+    peak = peak_of(case)
     for name, formula in (("mfu", "mfu/1"), ("hfu", "hfu/1")):
         if flop_per_s is None:
             yield absent(name, "there is no rate of model FLOPs", formula=formula, scope="device")
@@ -49,7 +49,7 @@ def _model_flop_per_s(case: Case) -> float | None:
     return flops * sum(block.tokens for block in blocks) / block_s
 
 
-def _peak(case: Case) -> float | str:
+def peak_of(case: Case) -> float | str:
     """Dense peak in FLOP/s at the declared dtype, or the reason why it is not known."""
     model = _device_model(case)
     if model is None:

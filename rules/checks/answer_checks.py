@@ -1,0 +1,145 @@
+"""Rules on what a served run answered: in full, in order, assessed, and by which weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from oildrop.rules import keys
+from oildrop.rules.checks.registry import Broken, Judged, broken, rule
+from oildrop.rules.served import Served
+
+REPEAT = "repeat the run with an unchanged harness"
+TRUNCATED = "truncated"
+
+
+@rule("R038")
+def answers_as_long_as_asked(judged: Judged) -> Iterator[Broken]:
+    """Output tokens are those asked for."""
+    served = judged.case.served
+    if served is None or _counted_by(judged) == "chunks":
+        return
+    table = served.table
+    other = [row for row in served.answered if _is_other(table.output_tokens[row], table.expected_tokens[row])]
+    cut = [row for row, outcome in enumerate(table.outcome) if outcome == TRUNCATED]
+    if other or cut:
+        row = (other or cut)[0]
+        message = (
+            f"{len(other) + len(cut)} of {served.count} answers are not as long as asked; request {table.index[row]} "
+            f"has {table.output_tokens[row]} tokens of {table.expected_tokens[row]}"
+        )
+        yield broken(
+            message, "let the system under test ignore the end of text, and send all tokens", requests=len(other)
+        )
+
+
+def _is_other(received: int, asked: int) -> bool:
+    """Whether an answer has another length than asked; one that comes whole may count as a token or none."""
+    return received != asked and max(received, asked) > 1
+
+
+@rule("R039")
+def times_go_forward(judged: Judged) -> Iterator[Broken]:
+    """Issue, first token, last token, run_stop in this order; gaps fit them."""
+    served, run_s = judged.case.served, judged.case.timeline.run_s
+    if served is None:
+        return
+    stop_ns = None if run_s is None else round(run_s * 1e9)
+    wrong = [row for row in served.answered if not _in_order(served, row, stop_ns)]
+    if wrong:
+        index = served.table.index[wrong[0]]
+        message = f"the times of {len(wrong)} answered requests do not follow each other; request {index} is the first"
+        yield broken(message, REPEAT, requests=len(wrong), first=index)
+
+
+def _in_order(served: Served, row: int, stop_ns: int | None) -> bool:
+    table, span = served.table, served.spans_ns[row]
+    if span is None:
+        return True
+    first, last = span
+    gaps, received, tokens = table.gaps_ns[row], table.output_tokens[row], table.tokens[row]
+    return (
+        0 <= table.issued_ns[row] <= first <= last
+        and (stop_ns is None or last <= stop_ns)
+        and len(gaps) == max(received - 1, 0)
+        and all(gap >= 0 for gap in gaps)
+        and sum(gaps) == last - first
+        and len(tokens) in (0, received)
+    )
+
+
+@rule("R040")
+def answers_assessed(judged: Judged) -> Iterator[Broken]:
+    """Enough answered requests were assessed, each once."""
+    case, served, answers = judged.case, judged.case.served, judged.case.evidence.answers
+    asked = case.evidence.spec.settings.get("assess.least")
+    if served is None or not case.has_checkpoint or not isinstance(asked, int):
+        return
+    least = min(asked, len(served.answered))
+    found = len(answers.index) if answers is not None else 0
+    if judged.ended_itself and found < least:
+        message = f"{found} answers were assessed; the benchmark asks for {least}"
+        yield broken(message, REPEAT, assessed=found, least=least)
+    if answers is None:
+        return
+    received = {served.table.index[row]: max(served.table.output_tokens[row], 1) for row in served.answered}
+    compared = dict(zip(answers.index, zip(answers.agreed_count, answers.compared_count, strict=True), strict=True))
+    wrong = [index for index, (agreed, of) in compared.items() if not 0 <= agreed <= of <= received.get(index, -1)]
+    if wrong or len(compared) < found:
+        message = "assessed answers are not those of the timed run, or stand more than once"
+        yield broken(message, REPEAT, first=next(iter(wrong), None), requests=len(wrong))
+
+
+@rule("R041")
+def weights_are_the_checkpoints(judged: Judged) -> Iterator[Broken]:
+    """The hash of the served weights is the tier's."""
+    case = judged.case
+    checkpoint = case.tier.checkpoint if case.tier is not None else None
+    if checkpoint is None or not case.has_checkpoint or case.timeline.run_start_ns is None:
+        return
+    hashes = [event.value for event in case.evidence.all(keys.WEIGHTS_SHA256) if event.meta.get("when") == "init"]
+    if hashes != [checkpoint.weights_sha256] * max(len(hashes), 1):
+        found = str(hashes[0])[:12] if hashes else "not logged"
+        message = f"the weights served are {found}, checkpoint {checkpoint.name} is {checkpoint.weights_sha256[:12]}"
+        yield broken(message, "install oildrop again: its checkpoint is damaged", expected=checkpoint.weights_sha256)
+
+
+@rule("R042")
+def every_request_answered(judged: Judged) -> Iterator[Broken]:
+    """No request failed."""
+    served = judged.case.served
+    if served is not None and served.failed:
+        yield broken(
+            served.failures_in_words, "see what the system under test logged at that time", outcomes=served.failures
+        )
+
+
+@rule("R043")
+def prompts_unique(judged: Judged) -> Iterator[Broken]:
+    """Repeated prompts are said to be."""
+    if judged.case.evidence.spec.settings.get("requests.prompts") == "repeated":
+        yield broken(
+            "one prompt was repeated; the run is not ranked",
+            "compare it with a run of unique prompts: more than 10 % faster means that answers come from a cache",
+        )
+
+
+@rule("R044")
+def weights_trained(judged: Judged) -> Iterator[Broken]:
+    """Random weights are said to be."""
+    if judged.case.evidence.spec.settings.get("weights.source") == "random":
+        yield broken("random weights were served: nothing is known of the answers", "nothing to do; it is not ranked")
+
+
+@rule("R046")
+def tokens_counted(judged: Judged) -> Iterator[Broken]:
+    """Tokens counted by chunks are said to be."""
+    if _counted_by(judged) == "chunks":
+        yield broken(
+            "tokens were counted by the pieces in which answers came",
+            "let the server report usage, or give its tokenizer with --tokenizer",
+        )
+
+
+def _counted_by(judged: Judged) -> object:
+    event = judged.case.evidence.last(keys.SERVE)
+    return event.meta.get("tokens_counted_by") if event is not None else None

@@ -1,0 +1,52 @@
+"""Which measures a kind of run has; each yields some of the metrics that the catalogue lists for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from oildrop.rules.case import Case
+from oildrop.rules.measures.devices import device_metrics
+from oildrop.rules.measures.energy import energy_metrics
+from oildrop.rules.measures.resources import busy_metric, memory_metric
+from oildrop.rules.measures.served_energy import served_energy_metrics
+from oildrop.rules.measures.served_latency import latency_metrics, lateness_metric
+from oildrop.rules.measures.served_quality import answer_metrics
+from oildrop.rules.measures.served_rates import served_rate_metrics
+from oildrop.rules.measures.served_work import served_work_metrics
+from oildrop.rules.measures.speed import eval_metric, overhead_metric, rate_metrics, setup_metrics
+from oildrop.rules.measures.target import quality_metrics, target_metrics
+from oildrop.rules.measures.work import work_metrics
+from oildrop.rules.metric_meaning import SERVE
+from oildrop.rules.outcomes import Verdict
+from oildrop.rules.records import Metric
+
+
+def all_metrics(case: Case, verdict: Verdict) -> Iterator[Metric]:
+    """Every metric of the run's kind, in no order; the headline of a name before those with dims."""
+    if case.evidence.spec.kind in SERVE:
+        yield from _served(case)
+    else:
+        yield from _trained(case, verdict)
+    yield from setup_metrics(case)
+    yield busy_metric(case)
+    yield memory_metric(case)
+    yield overhead_metric(case)
+
+
+def _trained(case: Case, verdict: Verdict) -> Iterator[Metric]:
+    yield from target_metrics(case, verdict)
+    yield from quality_metrics(case)
+    yield from rate_metrics(case)
+    yield from device_metrics(case)
+    yield eval_metric(case)
+    yield from energy_metrics(case, verdict)
+    yield from work_metrics(case)
+
+
+def _served(case: Case) -> Iterator[Metric]:
+    yield from latency_metrics(case)
+    yield lateness_metric(case)
+    yield from served_rate_metrics(case)
+    yield from answer_metrics(case)
+    yield from served_energy_metrics(case)
+    yield from served_work_metrics(case)

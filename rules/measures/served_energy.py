@@ -1,0 +1,63 @@
+"""Energy of a served run, and of a token in prefill and in decode where these can be told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from oildrop.rules.case import Case
+from oildrop.rules.measures.energy import FORMULAS, ScopeEnergy, energy_and_power, energy_of_run, energy_per_token
+from oildrop.rules.measures.making import absent, present
+from oildrop.rules.records import Metric
+from oildrop.rules.served import Served
+
+SPLIT = "energy_split_by_time/1"
+NAMES = ("energy_j", "power_w", "energy_per_token_j")
+
+
+def served_energy_metrics(case: Case) -> Iterator[Metric]:
+    """`energy_j`, `power_w`, `energy_per_token_j` (of output tokens) and its two phases."""
+    whole, served = energy_of_run(case), case.served
+    if isinstance(whole, str):
+        for name in NAMES:
+            yield absent(name, whole, formula=FORMULAS[name], scope="run")
+        yield from _no_split(whole)
+        return
+    yield from energy_and_power(case, whole)
+    tokens = served.output_tokens if served is not None and served.has_tokens else 0
+    yield energy_per_token(whole, tokens, "no output token was counted")
+    if served is None or not tokens:
+        yield from _no_split("no output token was counted")
+    elif case.evidence.spec.scenario != "single-stream":
+        yield from _no_split("prefill of one request and decode of another overlap in this scenario")
+    else:
+        yield from _split(case, served, whole)
+
+
+def _split(case: Case, served: Served, whole: ScopeEnergy) -> Iterator[Metric]:
+    """The run's mean power times the time of each phase, one request being served at a time.
+
+    Prefill lasts from issue to first token and has the prompt's tokens, decode from first to last and the others.
+    """
+    run_s, table = case.timeline.run_s, served.table
+    spans = [(row, span) for row, span in enumerate(served.spans_ns) if span is not None]
+    prefill_ns = sum(first - table.issued_ns[row] for row, (first, _) in spans)
+    decode_ns = sum(last - first for _, (first, last) in spans)
+    decoded = served.output_tokens - len(spans)
+    for phase, spent_ns, tokens in (("prefill", prefill_ns, served.input_tokens), ("decode", decode_ns, decoded)):
+        if not run_s or not tokens or whole.energy_j is None:
+            yield _absent(phase, f"no token was counted in {phase}")
+            continue
+        value = whole.energy_j * (spent_ns / 1e9 / run_s) / tokens
+        yield present(
+            "energy_per_token_j", value, formula=SPLIT, scope=whole.scope, status="modelled", sample_count=tokens,
+            dims={"phase": phase},
+        )  # fmt: skip
+
+
+def _no_split(reason: str) -> Iterator[Metric]:
+    for phase in ("prefill", "decode"):
+        yield _absent(phase, reason)
+
+
+def _absent(phase: str, reason: str) -> Metric:
+    return absent("energy_per_token_j", reason, formula=SPLIT, scope="run", dims={"phase": phase})

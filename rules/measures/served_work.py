@@ -1,0 +1,89 @@
+"""Model FLOPs and bytes of a served run, and their share of what the device could do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from oildrop.rules import keys
+from oildrop.rules.case import Case
+from oildrop.rules.formulas.flops_table import SERVED_FLOPS
+from oildrop.rules.measures.making import absent, present
+from oildrop.rules.measures.work import peak_of
+from oildrop.rules.records import Metric
+
+MODEL = "served_model_flops/1"
+MBU = "decode_mbu/1"
+CACHE_FACTOR = 4
+"""A working set under so many times the last-level cache may be read from there, and no bandwidth is measured."""
+
+
+def served_work_metrics(case: Case) -> Iterator[Metric]:
+    """`model_flop_per_s`, `mfu`, `mbu`."""
+    flop_per_s = _model_flop_per_s(case)
+    if isinstance(flop_per_s, str):
+        yield absent("model_flop_per_s", flop_per_s, formula=MODEL, scope="run")
+        yield absent("mfu", "there is no rate of model FLOPs", formula="mfu/1", scope="device")
+    else:
+        yield present("model_flop_per_s", flop_per_s, formula=MODEL, scope="run", status="derived")
+        peak = peak_of(case)
+        if isinstance(peak, str):
+            yield absent("mfu", peak, formula="mfu/1", scope="device")
+        else:
+            yield present("mfu", flop_per_s / peak, formula="mfu/1", scope="device", status="derived")
+    utilisation = _decode_mbu(case)
+    if isinstance(utilisation, str):
+        yield absent("mbu", utilisation, formula=MBU, scope="device")
+    else:
+        yield present("mbu", utilisation, formula=MBU, scope="device", status="derived")
+
+
+def _model_flop_per_s(case: Case) -> float | str:
+    served = case.served
+    if served is None or not served.answered or not served.wall_ns:
+        return "no request was answered"
+    flops_of = SERVED_FLOPS.get(case.benchmark.flops_formula or "") if case.benchmark else None
+    if flops_of is None:
+        return "the rulebook has no FLOPs formula for this benchmark"
+    table, settings = served.table, case.evidence.spec.settings
+    try:
+        flops = sum(flops_of(settings, table.input_tokens[row], table.output_tokens[row]) for row in served.answered)
+    except (KeyError, TypeError, ValueError):
+        return "the settings do not describe the model that the FLOPs formula needs"
+    return flops / (served.wall_ns / 1e9)
+
+
+def _decode_mbu(case: Case) -> float | str:
+    """Share of the measured read bandwidth that decoding one request at a time used, or why that is not known.
+
+    Bytes of a request's decode steps, each reading all weights and the cache of the tokens before, over the time from
+    its first to its last token; all requests together.
+    """
+    served, event = case.served, case.evidence.last(keys.SERVE)
+    if served is None or event is None or not served.answered:
+        return "no request was answered"
+    if not served.has_tokens:
+        return "answers of this benchmark come whole: nothing is decoded"
+    if case.evidence.spec.scenario != "single-stream":
+        return "requests share decode steps in this scenario; single-stream shows the bandwidth of one"
+    names = ("weight_bytes", "cache_bytes_per_token", "read_bandwidth_bytes_per_s", "last_level_cache_bytes")
+    weights, cache, bandwidth, last_level = (_number(event.meta.get(name)) for name in names)
+    if weights is None or cache is None:
+        return "the log does not say how many bytes a decode step reads"
+    if bandwidth is None or bandwidth <= 0:
+        return "this machine's read bandwidth has not been measured"
+    if last_level is not None and weights < CACHE_FACTOR * last_level:
+        return (
+            f"the weights ({weights / 2**20:.1f} MiB) are under {CACHE_FACTOR} times the last-level cache "
+            f"({last_level / 2**20:.1f} MiB), from which they may be read"
+        )
+    moved, spent_ns = 0.0, 0
+    for row in served.answered:
+        steps, (first, last) = served.table.output_tokens[row] - 1, served.spans_ns[row] or (0, 0)
+        mean_context = served.table.input_tokens[row] + (steps + 1) / 2
+        moved += steps * (weights + cache * mean_context)
+        spent_ns += last - first
+    return moved / (spent_ns / 1e9) / bandwidth if spent_ns > 0 else "no time lies between the tokens"
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
