@@ -48,6 +48,8 @@ SERVE = "serve"
 """What a served run is about to do: value the scenario; meta its terms as the generator took them."""
 SERVED = "served"
 """What it did: value the queries; meta the requests, those that failed, and why it stopped."""
+SERVER_METRICS = "server_metrics"
+"""Figures that an asked server offers of itself: value `before` or `after` the load; meta its samples."""
 OUTCOME = "outcome"
 
 PHASES = ("probe", "data", "compile", "gates", "init", "warmup", "train", "serve", "eval", "teardown")

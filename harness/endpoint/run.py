@@ -1,0 +1,185 @@
+"""One run against a server: what the worker does where the backend is `endpoint`.
+
+The worker is the load generator's own process. The clock runs from the first request to the last answer; the server,
+its model and what it takes in a request are settled before. Only the client knows the host's name and the key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import resource
+import time
+from typing import Any
+
+from oildrop.harness.endpoint import outcomes
+from oildrop.harness.endpoint.client import Client
+from oildrop.harness.endpoint.drive import Driver, Load
+from oildrop.harness.endpoint.environment import read_target
+from oildrop.harness.endpoint.preflight import server_metrics
+from oildrop.harness.endpoint.session import settle
+from oildrop.harness.endpoint.table import Ledger
+from oildrop.harness.load.stops import DEADLINE
+from oildrop.harness.messages import Emitter, Heartbeat
+from oildrop.harness.orders import Orders
+from oildrop.harness.phases import End, benchmark_of, phase
+from oildrop.harness.serving import terms_of
+from oildrop.results.bundle.requests import write_requests
+from oildrop.rules import keys
+from oildrop.rules.errors import OildropError, Unsupported
+from oildrop.rules.evidence import RequestTable
+from oildrop.rules.formulas.arrivals import schedule_ns
+from oildrop.rules.records import RunSpec
+from oildrop.rules.rulebook import Terms
+
+CHUNK = "0000.arrow"
+LAST_WORDS_S = 5.0
+"""Kept back from the deadline, to write down what was measured."""
+
+SPARE_FILES = 64
+
+
+def run_endpoint(spec: RunSpec, orders: Orders, emitter: Emitter, heartbeat: Heartbeat) -> End:
+    """All phases of one run against a server, up to the closed chunk of its requests.
+
+    Raises:
+        Unsupported: There is no server, or not the one that was declared.
+    """
+    begun_s = time.monotonic()
+    benchmark = benchmark_of(spec, emitter)
+    terms = terms_of(benchmark, spec)
+    emitter.emit(keys.PROCESS, f"worker-{orders.rank}", {"pid": os.getpid(), "device_uuids": []})
+    emitter.flush()
+    limit_s = spec.limits.deadline_s - LAST_WORDS_S - (time.monotonic() - begun_s)
+    ledger, start_ns, stopped_by = asyncio.run(_drive(spec, terms, emitter, heartbeat, limit_s))
+    table = ledger.table(start_ns)
+    with phase(emitter, "teardown"):
+        write_requests(orders.run_dir / "samples" / CHUNK, table)
+        emitter.emit(keys.CHUNK, CHUNK)
+    return claim_of(table, terms, stopped_by)
+
+
+async def _drive(
+    spec: RunSpec, terms: Terms, emitter: Emitter, heartbeat: Heartbeat, limit_s: float
+) -> tuple[Ledger, int, str]:
+    """Settle, load, and say so. Returns the requests, the clock's start, and why no more were asked."""
+    target = read_target(os.environ)
+    client = Client(address=target.address, limit_s=float(spec.settings["requests.limit_s"]), headers=target.headers)
+    try:
+        session = await settle(spec, target, client, emitter)
+        load = _load_of(spec, terms)
+        _allow_connections(load)
+        if load.arrivals_ns is None:
+            await client.connect(load.in_flight)
+        ledger = Ledger(
+            count=session.counted_by, count_tokens=None if session.tokenizer is None else session.tokenizer.count
+        )
+        driver = Driver(
+            client=client,
+            ledger=ledger,
+            load=load,
+            make=session.make,
+            keep_texts=session.tokenizer is not None,
+            on_progress=_counter(heartbeat),
+        )
+        metrics = await server_metrics(client)
+        emitter.emit(keys.SERVE, spec.scenario, {**_terms_meta(spec, terms), **session.meta()})
+        emitter.emit(keys.INIT_STOP)
+        emitter.flush()
+        stopped_by = await _timed(driver, emitter, limit_s)
+        _log_served(ledger, stopped_by, emitter)
+        if metrics is not None:
+            _log_metrics(metrics, await server_metrics(client), emitter)
+        return ledger, driver.start_ns, stopped_by
+    finally:
+        client.close()
+
+
+async def _timed(driver: Driver, emitter: Emitter, limit_s: float) -> str:
+    """The load itself, between `run_start` and `run_stop`. Returns why no more was asked."""
+    gc.collect()
+    gc.disable()  # a collection among thousands of open answers would show as latency
+    emitter.emit(keys.RUN_START)
+    emitter.emit(keys.PHASE, "serve")
+    try:
+        async with asyncio.timeout(limit_s):
+            stopped_by = await driver.run()
+    except TimeoutError:
+        stopped_by = DEADLINE
+    finally:
+        gc.enable()
+    emitter.emit(keys.RUN_STOP, None, {"status": "aborted" if stopped_by == DEADLINE else "success"})
+    return stopped_by
+
+
+def _load_of(spec: RunSpec, terms: Terms) -> Load:
+    """The scenario's load under its terms."""
+    settings = spec.settings
+    arrivals = None
+    if terms.first_rate_per_s is not None:
+        if spec.rate_per_s is None:
+            raise OildropError(f"scenario {spec.scenario} needs a rate: --rate QUERIES_A_SECOND")
+        minimum_ns = round(terms.minimum_s * 1e9)
+        arrivals = tuple(
+            schedule_ns(spec.seed, spec.rate_per_s, minimum_ns=minimum_ns, minimum_count=terms.minimum_queries)
+        )
+    most = int(settings["endpoint.connections"])
+    in_flight = 1 if spec.scenario == "single-stream" else int(settings["scenario.concurrency"])
+    return Load(
+        minimum_s=terms.minimum_s,
+        minimum_queries=terms.minimum_queries,
+        in_flight=in_flight,
+        most_in_flight=most,
+        arrivals_ns=arrivals,
+        due_at_once=spec.scenario == "offline",
+    )
+
+
+def _allow_connections(load: Load) -> None:
+    """Have the system allow a file for each connection. Raises Unsupported where it will not."""
+    wanted = SPARE_FILES + (load.in_flight if load.arrivals_ns is None else load.most_in_flight)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        if hard != resource.RLIM_INFINITY and hard < wanted:
+            raise Unsupported(f"{wanted} open files are needed and the system allows {hard}; ask for fewer requests")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _terms_meta(spec: RunSpec, terms: Terms) -> dict[str, Any]:
+    concurrency = spec.settings["scenario.concurrency"] if terms.first_rate_per_s is None else None
+    return {**terms.model_dump(mode="json"), "rate_per_s": spec.rate_per_s, "concurrency": concurrency}
+
+
+def _counter(heartbeat: Heartbeat) -> Any:
+    def count() -> None:
+        heartbeat.progress += 1
+
+    return count
+
+
+def _log_served(ledger: Ledger, stopped_by: str, emitter: Emitter) -> None:
+    errors = ledger.errors
+    meta = {
+        "requests": len(ledger.rows),
+        "errors": errors.total(),
+        "errors_by_outcome": dict(sorted(errors.items())),
+        "stopped_by": stopped_by,
+        "tokens_counted_by": dict(sorted(ledger.counted_by.items())),
+        "ended_by_model": ledger.ended_by_model,
+    }
+    emitter.emit(keys.SERVED, len(ledger.rows), meta)
+    emitter.flush()
+
+
+def _log_metrics(before: dict[str, float], after: dict[str, float] | None, emitter: Emitter) -> None:
+    emitter.emit(keys.SERVER_METRICS, "before", before)
+    emitter.emit(keys.SERVER_METRICS, "after", after or {})
+
+
+def claim_of(table: RequestTable, terms: Terms, stopped_by: str) -> End:
+    """The outcome to claim; the judge derives its own from the same table."""
+    answered = table.outcome.count(outcomes.OK)
+    if not answered:
+        return End(claim="crash", reason="no request was answered")
+    return End(claim="timeout" if stopped_by == DEADLINE else "ok")

@@ -1,0 +1,132 @@
+"""The record of every request that was issued, and the table that is kept of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Literal
+
+from oildrop.harness.endpoint import outcomes
+from oildrop.harness.endpoint.answer import Answer
+from oildrop.harness.endpoint.outcomes import Outcome
+from oildrop.harness.endpoint.prompts import CountTokens, Prompt
+from oildrop.rules.evidence import RequestTable
+
+CountedBy = Literal["usage", "tokenizer", "chunks"]
+"""Who counted an answer's tokens: the server, a tokenizer here, or nobody: each piece of text counts as one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One request as it ended. Times are nanoseconds of the monotonic clock."""
+
+    index: int
+    scheduled_ns: int
+    prompt: Prompt
+    answer: Answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """Tokens of one answer: of its prompt, of its text, and who counted."""
+
+    input_tokens: int
+    output_tokens: int
+    by: CountedBy
+
+
+@dataclass(kw_only=True)
+class Ledger:
+    """Rows in the order in which they ended; `count` is how tokens are to be counted where that is possible."""
+
+    count: CountedBy
+    count_tokens: CountTokens | None = None
+    rows: list[Row] = field(default_factory=list)
+
+    def add(self, index: int, scheduled_ns: int, prompt: Prompt, answer: Answer) -> None:
+        """The request has ended."""
+        self.rows.append(Row(index=index, scheduled_ns=scheduled_ns, prompt=prompt, answer=answer))
+
+    @property
+    def errors(self) -> Counter[str]:
+        """How many requests ended in which error, tokens counted."""
+        found = Counter(str(self._outcome(row, self.counts(row))) for row in self.rows)
+        del found[outcomes.OK]
+        return found
+
+    @property
+    def counted_by(self) -> Counter[str]:
+        """How many answers' tokens were counted by whom."""
+        return Counter(self.counts(row).by for row in self.rows if row.answer.stamps_ns)
+
+    @property
+    def ended_by_model(self) -> int:
+        """Answers that the model ended before they were as long as was asked."""
+        return sum(self._ended_by_model(row, self.counts(row)) for row in self.rows)
+
+    def counts(self, row: Row) -> Counts:
+        """Tokens of one request by the means that there are."""
+        answer, usage = row.answer, row.answer.usage
+        if self.count == "tokenizer" and self.count_tokens is not None:
+            output = self.count_tokens("".join(answer.texts)) if answer.texts else 0
+            return Counts(input_tokens=row.prompt.input_tokens, output_tokens=output, by="tokenizer")
+        asked = row.prompt.input_tokens
+        if self.count == "usage" and usage is not None and usage.completion_tokens is not None:
+            told = asked if usage.prompt_tokens is None else usage.prompt_tokens
+            return Counts(input_tokens=told, output_tokens=usage.completion_tokens, by="usage")
+        return Counts(input_tokens=asked, output_tokens=len(answer.stamps_ns), by="chunks")
+
+    def table(self, start_ns: int) -> RequestTable:
+        """All requests in order of issue, times since `start_ns`."""
+        rows = sorted(self.rows, key=lambda row: (row.answer.issued_ns, row.index))
+        counts = [self.counts(row) for row in rows]
+        ends = [self._outcome(row, of) for row, of in zip(rows, counts, strict=True)]
+        stamps = [[stamp - start_ns for stamp in row.answer.stamps_ns] for row in rows]
+        return RequestTable(
+            index=tuple(row.index for row in rows),
+            query=tuple(row.index for row in rows),
+            scheduled_ns=tuple(row.scheduled_ns - start_ns for row in rows),
+            issued_ns=tuple(row.answer.issued_ns - start_ns for row in rows),
+            first_ns=tuple(of[0] if of else None for of in stamps),
+            last_ns=tuple(of[-1] if of else None for of in stamps),
+            input_tokens=tuple(of.input_tokens for of in counts),
+            output_tokens=tuple(of.output_tokens for of in counts),
+            expected_tokens=tuple(self._expected(row, of) for row, of in zip(rows, counts, strict=True)),
+            outcome=tuple(ends),
+            gaps_ns=tuple(gaps_ns(of, count.output_tokens) for of, count in zip(stamps, counts, strict=True)),
+            tokens=tuple(() for _ in rows),
+        )
+
+    def _outcome(self, row: Row, counts: Counts) -> Outcome:
+        """How it ended, once its tokens are known. By pieces alone nobody can tell that an answer is too short."""
+        outcome = row.answer.outcome or outcomes.UNFINISHED
+        if outcome is not outcomes.OK or counts.by == "chunks":
+            return outcome
+        if counts.output_tokens > row.prompt.output_tokens:
+            return outcomes.TOO_LONG
+        if counts.output_tokens < row.prompt.output_tokens and not row.answer.ended_by_model:
+            return outcomes.TRUNCATED
+        return outcome
+
+    def _ended_by_model(self, row: Row, counts: Counts) -> bool:
+        return row.answer.ended_by_model and 0 < counts.output_tokens < row.prompt.output_tokens
+
+    def _expected(self, row: Row, counts: Counts) -> int:
+        """Tokens that were asked for; those that came where the model ended by itself or nobody counted."""
+        whole = self._outcome(row, counts) is outcomes.OK and counts.output_tokens < row.prompt.output_tokens
+        return counts.output_tokens if whole else row.prompt.output_tokens
+
+
+def gaps_ns(stamps_ns: Sequence[int], tokens: int) -> tuple[int, ...]:
+    """Time from each of `tokens` tokens to the one before, where `stamps_ns` are those of the pieces that held them.
+
+    A server may put several tokens into a piece, or hold one back for the next. Tokens are spread evenly over the
+    pieces, the first in the first and the last in the last; those of one piece share its stamp.
+    """
+    pieces = len(stamps_ns)
+    if tokens < 2 or pieces == 0:
+        return ()
+    spread = [(2 * token * (pieces - 1) + tokens - 1) // (2 * (tokens - 1)) for token in range(tokens)]
+    return tuple(stamps_ns[after] - stamps_ns[before] for before, after in pairwise(spread))
