@@ -94,7 +94,12 @@ class Emitter:
 
 
 class Heartbeat(threading.Thread):
-    """Hands events over every second with the count of steps done, so that silence means trouble."""
+    """Hands events over every second with the count of steps done, so that silence means trouble.
+
+    Attributes:
+        progress: Steps done.
+        answered: Requests that a served model has answered; None before the first.
+    """
 
     def __init__(self, emitter: Emitter, *, period_s: float = 1.0) -> None:
         super().__init__(name="heartbeat", daemon=True)
@@ -102,11 +107,13 @@ class Heartbeat(threading.Thread):
         self._period_s = period_s
         self._stopped = threading.Event()
         self.progress = 0
+        self.answered: int | None = None
 
     def run(self) -> None:
         """Beat until stopped; end the process when the supervisor is gone."""
         while not self._stopped.wait(self._period_s):
-            self._emitter.emit("heartbeat", self.progress)
+            meta = {} if self.answered is None else {"answered": self.answered}
+            self._emitter.emit("heartbeat", self.progress, meta)
             try:
                 self._emitter.flush()
             except ConnectionError:

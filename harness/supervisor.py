@@ -57,6 +57,9 @@ class Observer(Protocol):
     def evaluated(self, samples: int, quality: float | None) -> None:
         """An evaluation after `samples` samples gave `quality`."""
 
+    def served(self, answered: int) -> None:
+        """So many requests have been answered."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -300,6 +303,8 @@ class _Supervision:
         elif message.key == keys.EVAL_ACCURACY:
             quality = message.value if isinstance(message.value, float | int) else None
             self._observer.evaluated(int(message.meta.get("samples", 0)), quality)
+        elif message.key == keys.HEARTBEAT and "answered" in message.meta:
+            self._observer.served(int(message.meta["answered"]))
 
     def _meet(self, rank: int, message: Message, worker: WorkerProcess) -> None:
         """Record a rank and its devices; with the last one the meters of all devices are opened."""

@@ -1,1 +1,1 @@
-"""The load generator: plan.py says what is issued when, closed.py, offline.py and open.py issue it, ledger.py keeps it."""
+"""The load generator: plan.py says what is issued when; closed.py, offline.py, open.py issue it; ledger.py keeps it."""

@@ -1,4 +1,4 @@
-"""Queries that wait for the ones before: a single stream, a stream of several requests a query, a closed loop of many."""
+"""Queries that wait for the ones before: a single stream, one of several requests a query, a closed loop of many."""
 
 from __future__ import annotations
 

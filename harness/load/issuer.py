@@ -36,9 +36,7 @@ class Issuer(threading.Thread):
         issued_ns: When each of them was, nanoseconds after `start_ns`.
     """
 
-    def __init__(
-        self, schedule_ns: Sequence[int], start_ns: int, clock: Callable[[], int] = time.monotonic_ns
-    ) -> None:
+    def __init__(self, schedule_ns: Sequence[int], start_ns: int, clock: Callable[[], int] = time.monotonic_ns) -> None:
         super().__init__(name="issuer", daemon=True)
         self.released = 0
         self.issued_ns = array("q", bytes(8 * len(schedule_ns)))

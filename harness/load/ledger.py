@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +94,7 @@ class Ledger:
         stamps, ids = token_ns.tolist(), token_ids.tolist()
         gaps = np.diff(token_ns, prepend=0).tolist()
         sizes = [size(index) for index in range(self.issued)]
-        spans = list(zip(edges[:-1], edges[1:], strict=True))
+        spans = list(pairwise(edges))
         return RequestTable(
             index=tuple(range(self.issued)),
             query=tuple(index // self._samples_per_query for index in range(self.issued)),

@@ -52,7 +52,7 @@ def _read_linux(host: Host, gaps: Gaps) -> Cpu:
         logical_cores=host.cpu_count,
         usable_cores=usable_cores(host),
         max_frequency_hz=gaps.known("cpu.max_frequency_hz", _max_frequency_hz(host), NO_SCALING),
-        l3_cache_bytes=gaps.known("cpu.l3_cache_bytes", _l3_bytes(host), "the kernel shows no level-3 cache"),
+        l3_cache_bytes=gaps.known("cpu.l3_cache_bytes", l3_bytes(host), "the kernel shows no level-3 cache"),
         governor=gaps.known("cpu.governor", governor(host), NO_SCALING),
         features=info.features,
     )
@@ -76,7 +76,7 @@ def _max_frequency_hz(host: Host) -> int | None:
     return max((value * 1000 for value in kilohertz if value), default=None)
 
 
-def _l3_bytes(host: Host) -> int | None:
+def l3_bytes(host: Host) -> int | None:
     """All level-3 caches together; one that several processors share is counted once."""
     caches: dict[str, int] = {}
     for folder in host.matches(f"{_CPUS}/cpu[0-9]*/cache/index[0-9]*"):

@@ -36,6 +36,9 @@ class Quiet:
     def evaluated(self, samples: int, quality: float | None) -> None:
         """Nothing."""
 
+    def served(self, answered: int) -> None:
+        """Nothing."""
+
 
 def make_job(tmp_path: Path, way: str, *, memory_bytes: int | None = None, **limits: float) -> Job:
     spec = RunSpec(

@@ -1,0 +1,173 @@
+"""One run of a served model in a worker: every phase, with the load generator in the middle."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from oildrop.harness.bandwidth import bandwidth_meta
+from oildrop.harness.devices.opening import runtime_of
+from oildrop.harness.load.generate import generate
+from oildrop.harness.load.ledger import OK, Ledger
+from oildrop.harness.load.plan import LoadPlan, load_plan
+from oildrop.harness.load.stops import ERROR, MINIMUM
+from oildrop.harness.messages import Emitter, Heartbeat
+from oildrop.harness.orders import Orders
+from oildrop.harness.phases import End, benchmark_of, log_memory, open_for, pass_gates, phase
+from oildrop.harness.served_end import answers_of, end_of
+from oildrop.results.bundle.requests import write_answers, write_requests
+from oildrop.rules import keys
+from oildrop.rules.errors import UsageError
+from oildrop.rules.evidence import AnswerTable, RequestTable
+from oildrop.rules.records import RunSpec
+from oildrop.rules.rulebook import Benchmark, Terms, gate_settings
+from oildrop.workloads.cores import physical_cores
+from oildrop.workloads.protocols import Device, ServeTask
+from oildrop.workloads.registry import make_serve_task
+from oildrop.workloads.weights_hash import weights_sha256
+
+REQUESTS_CHUNK = "0000.arrow"
+ANSWERS_CHUNK = "0001.arrow"
+
+LOAD_SHARE = 0.8
+"""Of the time until the deadline that is left at run_start; the rest is for assessing and keeping the answers."""
+
+
+def run_serving(spec: RunSpec, orders: Orders, emitter: Emitter, heartbeat: Heartbeat) -> End:
+    """All phases of one served run, up to the closed chunks of its requests and answers."""
+    began_s = time.monotonic()
+    benchmark = benchmark_of(spec, emitter)
+    device = open_for(spec, orders, emitter)
+    terms = terms_of(benchmark, spec)
+    gates = gate_settings(benchmark.gates, benchmark.tiers[spec.tier])
+    task = make_serve_task(benchmark.task, {**spec.settings, **gates}, device)
+    _prove_and_start(task, spec, device, emitter)
+    deadline_s = (spec.limits.deadline_s - (time.monotonic() - began_s)) * LOAD_SHARE
+    plan = plan_of(spec, terms, task, deadline_s)
+    emitter.emit(keys.SERVE, plan.scenario, _terms_meta(spec, terms, plan, task))
+    emitter.emit(keys.INIT_STOP)
+    emitter.flush()
+    requests, stopped_by = _serve(task, plan, orders.run_dir, emitter, heartbeat)
+    with phase(emitter, "eval"):
+        _keep_requests(requests, orders.run_dir, emitter)
+        answers = answers_of(task.assess(_answers_in_full(requests)))
+        _keep_answers(answers, orders.run_dir, emitter)
+        heartbeat.progress += 1
+    with phase(emitter, "teardown"):
+        log_memory(device, spec, emitter)
+    return end_of(spec, requests, answers, stopped_by)
+
+
+def terms_of(benchmark: Benchmark, spec: RunSpec) -> Terms:
+    """The terms of the run's scenario at its tier. Raises UsageError where the tier has no such scenario."""
+    scenarios = benchmark.tiers[spec.tier].scenarios
+    if spec.scenario not in scenarios:
+        known = ", ".join(sorted(scenarios)) or "none"
+        raise UsageError(f"{spec.benchmark} has no scenario {spec.scenario} at tier {spec.tier}; it has {known}")
+    return scenarios[spec.scenario]
+
+
+def plan_of(spec: RunSpec, terms: Terms, task: ServeTask, deadline_s: float) -> LoadPlan:
+    """What the run's generator is to issue, `deadline_s` being left to it."""
+    return load_plan(
+        str(spec.scenario),
+        terms,
+        seed=spec.seed,
+        rate_per_s=spec.rate_per_s,
+        concurrency=int(spec.settings.get("scenario.concurrency", 1)),
+        deadline_s=deadline_s,
+        output_tokens=lambda index: task.size(index).output_tokens,
+    )
+
+
+def _prove_and_start(task: ServeTask, spec: RunSpec, device: Device, emitter: Emitter) -> None:
+    """What comes before the clock: data, graphs, gates, weights, warm-up."""
+    with phase(emitter, "data"):
+        task.load_data()
+    with phase(emitter, "compile"):
+        task.build()
+        device.synchronize()
+    emitter.emit(keys.RUNTIME, device.backend, runtime_of(device))
+    with phase(emitter, "gates"):
+        pass_gates(task.run_gates(), emitter)
+    with phase(emitter, "init"):
+        task.initialise(spec.seed)
+        emitter.emit(keys.WEIGHTS_SHA256, weights_sha256(task.weights()), {"when": "init"})
+        emitter.emit(keys.SEED, spec.seed, {"index": spec.seed_index})
+    with phase(emitter, "warmup"):
+        task.warm_up()
+        device.synchronize()
+
+
+def _terms_meta(spec: RunSpec, terms: Terms, plan: LoadPlan, task: ServeTask) -> dict[str, Any]:
+    """What the judge is to know of the generator's terms, and of the bytes that a decode step reads."""
+    (weight_bytes, of_one), (_, of_two) = task.bytes_per_step(1), task.bytes_per_step(2)
+    threads = int(spec.settings.get("execution.threads", 0)) or physical_cores()
+    return {
+        **terms.model_dump(mode="json", exclude={"first_rate_per_s"}),
+        "rate_per_s": spec.rate_per_s,
+        "concurrency": plan.streams if plan.scenario == "concurrency" else None,
+        "backlog_limit": plan.backlog_limit,
+        "weight_bytes": weight_bytes,
+        "cache_bytes_per_token": of_two - of_one,
+        **bandwidth_meta(spec.backend, weight_bytes, threads),
+    }
+
+
+def _serve(
+    task: ServeTask, plan: LoadPlan, run_dir: Path, emitter: Emitter, heartbeat: Heartbeat
+) -> tuple[RequestTable, str]:
+    """The part that is timed; what was issued and answered before a failure is kept all the same."""
+    ledger = Ledger(plan.samples_per_query)
+    with _frozen_heap():
+        start_ns = time.monotonic_ns()
+        emitter.emit(keys.RUN_START, at_ns=start_ns)
+        emitter.emit(keys.PHASE, "serve", at_ns=start_ns)
+        try:
+            stopped_by = generate(task, plan, ledger, heartbeat, start_ns)
+        except BaseException:
+            _keep_requests(ledger.table(task.size), run_dir, emitter)
+            emitter.emit(keys.SERVED, ledger.queries, _served_meta(ledger, ledger.table(task.size), ERROR))
+            raise
+        stop_ns = time.monotonic_ns()
+    requests = ledger.table(task.size)
+    status = "success" if stopped_by == MINIMUM else "aborted"
+    emitter.emit(keys.RUN_STOP, None, {"status": status}, at_ns=stop_ns)
+    emitter.emit(keys.SERVED, ledger.queries, _served_meta(ledger, requests, stopped_by), at_ns=stop_ns)
+    return requests, stopped_by
+
+
+def _served_meta(ledger: Ledger, requests: RequestTable, stopped_by: str) -> dict[str, Any]:
+    errors = len(requests.outcome) - requests.outcome.count(OK)
+    return {"requests": ledger.issued, "errors": errors, "steps": ledger.steps, "stopped_by": stopped_by}
+
+
+@contextmanager
+def _frozen_heap() -> Iterator[None]:
+    """What was made before the clock is not searched for garbage while it runs: a search takes as long as a token."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+def _answers_in_full(requests: RequestTable) -> dict[int, tuple[int, ...]]:
+    rows = zip(requests.index, requests.outcome, requests.tokens, strict=True)
+    return {index: tokens for index, outcome, tokens in rows if outcome == OK}
+
+
+def _keep_requests(requests: RequestTable, run_dir: Path, emitter: Emitter) -> None:
+    """Close the chunk of requests; the supervisor hashes and logs it."""
+    write_requests(run_dir / "samples" / REQUESTS_CHUNK, requests)
+    emitter.emit(keys.CHUNK, REQUESTS_CHUNK)
+
+
+def _keep_answers(answers: AnswerTable, run_dir: Path, emitter: Emitter) -> None:
+    write_answers(run_dir / "samples" / ANSWERS_CHUNK, answers)
+    emitter.emit(keys.CHUNK, ANSWERS_CHUNK)
