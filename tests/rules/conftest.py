@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import resources
 from typing import Any
 
@@ -10,11 +11,12 @@ import pytest
 
 from oildrop.rules import keys
 from oildrop.rules.events import Event
-from oildrop.rules.evidence import EvaluationTable, Evidence, Series
+from oildrop.rules.evidence import AnswerTable, EvaluationTable, Evidence, RequestTable, Series
+from oildrop.rules.formulas.arrivals import arrivals_ns
 from oildrop.rules.identity import rulebook_seed, workload_id
 from oildrop.rules.loading import parse_rulebook
-from oildrop.rules.records import Limits, RunSpec
-from oildrop.rules.rulebook import Rulebook, settings_of
+from oildrop.rules.records import Kind, Limits, RunSpec, Scalar
+from oildrop.rules.rulebook import Benchmark, Rulebook, settings_of
 from oildrop.rules.system import Cpu, Memory, OperatingSystem, Software, System
 
 BENCHMARK = b"""
@@ -119,7 +121,9 @@ def toy_rulebook() -> Rulebook:
         name: folder.joinpath(name).read_bytes()
         for name in ("rules.toml", "divisions.toml", "devices.toml", "scenarios.toml")
     }
-    return parse_rulebook({**shared, "toy.toml": BENCHMARK, "reference/toy.toml": REFERENCE})
+    return parse_rulebook(
+        {**shared, "toy.toml": BENCHMARK, "toy-serve.toml": SERVED_BENCHMARK, "reference/toy.toml": REFERENCE}
+    )
 
 
 def toy_system() -> System:
@@ -138,6 +142,33 @@ def toy_system() -> System:
     )  # fmt: skip
 
 
+def toy_spec(
+    benchmark: Benchmark, system: System, settings: dict[str, Scalar], *, kind: Kind, rate_per_s: float | None = None
+) -> RunSpec:
+    """Seed 0 of tier nano in division closed."""
+    return RunSpec(
+        run_id="20261122-000000-000000-aaaaaa",
+        created_utc="2026-11-22T00:00:00.000Z",
+        benchmark=benchmark.name,
+        benchmark_sha256=benchmark.sha256,
+        tier="nano",
+        division="closed",
+        backend="torch-cpu",
+        kind=kind,
+        settings=settings,
+        seed=rulebook_seed(benchmark.sha256, 0),
+        seed_index=0,
+        limits=Limits(deadline_s=60, heartbeat_s=5, stall_s=10),
+        workload_id=workload_id(benchmark.sha256, "nano", "closed", settings),
+        system_id=system.system_id(),
+        software_id=system.software_id(),
+        set_id="s",
+        session_id="s",
+        rate_per_s=rate_per_s,
+        oildrop_version="0",
+    )
+
+
 class ToyRun:
     """The events of a run that meets target 0.5 between the evaluations after 30 and 40 samples.
 
@@ -153,26 +184,7 @@ class ToyRun:
         system = toy_system()
         self.system: System | None = system
         self.rulebook = rulebook
-        self.spec = RunSpec(
-            run_id="20261122-000000-000000-aaaaaa",
-            created_utc="2026-11-22T00:00:00.000Z",
-            benchmark="toy",
-            benchmark_sha256=benchmark.sha256,
-            tier="nano",
-            division="closed",
-            backend="torch-cpu",
-            kind="to_target",
-            settings=settings,
-            seed=rulebook_seed(benchmark.sha256, 0),
-            seed_index=0,
-            limits=Limits(deadline_s=60, heartbeat_s=5, stall_s=10),
-            workload_id=workload_id(benchmark.sha256, "nano", "closed", settings),
-            system_id=system.system_id(),
-            software_id=system.software_id(),
-            set_id="s",
-            session_id="s",
-            oildrop_version="0",
-        )
+        self.spec = toy_spec(benchmark, system, settings, kind="to_target")
         self.rows: list[dict[str, Any]] = []
         self.sealed = True
         self.alive = False
@@ -264,3 +276,204 @@ def make_run(toy_rulebook: Rulebook) -> Callable[[], ToyRun]:
 def toy_run(make_run: Callable[[], ToyRun]) -> ToyRun:
     """One clean run."""
     return make_run()
+
+
+SERVED_BENCHMARK = b"""
+schema = "oildrop.benchmark/1"
+name = "toy-serve"
+title = "Toy, served"
+summary = "A toy."
+task = "toy_serve"
+kind = "serve"
+files = []
+[quality]
+metric = "excess_loss"
+unit = "nats/token"
+better = "lower"
+least_agreement = {fp32 = 0.9}
+[settings.model]
+layers = 2
+width = 8
+heads = 2
+key_value_heads = 1
+hidden = 16
+[settings.data]
+words = 3
+names = 2
+brackets = 1
+document_tokens = 64
+[settings.weights]
+source = "checkpoint"
+[settings.requests]
+prompts = "unique"
+[settings.assess]
+least = 4
+[settings.scenario]
+name = "single-stream"
+[settings.execution]
+dtype = "fp32"
+weights = "as-trained"
+devices = 1
+[closed]
+free = ["scenario.name", "execution.dtype"]
+[allowed]
+"scenario.name" = ["single-stream", "multi-stream", "server", "interactive", "offline"]
+[flops]
+formula = "decoder_serve/1"
+[gates]
+seed = 1
+documents = 2
+steps = 2
+weights_std = 0.06
+[gates.limits.fp32]
+loss_prefill = 1e-5
+[tiers.nano]
+minimum_runs = 1
+target = 0.5
+deadline_s = 60.0
+heartbeat_s = 5.0
+stall_s = 10.0
+init_limit_s = 30.0
+[tiers.nano.checkpoint]
+name = "toy"
+weights_sha256 = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+run_id = "20261122-000000-000000-bbbbbb"
+[tiers.nano.scenarios.single-stream]
+minimum_s = 1.0
+minimum_queries = 64
+percentile = 0.9
+[tiers.nano.scenarios.multi-stream]
+minimum_s = 1.0
+minimum_queries = 32
+percentile = 0.9
+samples_per_query = 2
+[tiers.nano.scenarios.server]
+minimum_s = 1.0
+minimum_queries = 64
+percentile = 0.9
+bounds = {ttft_s = 0.1, tpot_s = 0.01}
+[tiers.nano.scenarios.interactive]
+minimum_s = 1.0
+minimum_queries = 10
+percentile = 0.9
+bounds = {latency_s = 0.035}
+[tiers.nano.scenarios.offline]
+minimum_s = 1.0
+minimum_queries = 64
+percentile = 0.9
+[[sources]]
+what = "all"
+source = "made up for tests"
+date = "2026-11-22"
+"""
+
+MS = 1_000_000
+
+
+class ToyServedRun(ToyRun):
+    """The events and requests of a served run, 100 requests of 8 prompt and 5 output tokens.
+
+    The first token of request k comes 20 + k % 10 ms after it was due, the others each 2 ms later; it is issued 0.1 ms
+    late. In a closed loop a request is due when the one before was answered; at a rate of 20 a second when the rulebook
+    says. Requests 0, 10, 20 and 30 were assessed: 0.2 nats over the source of 1 nat a token, all 20 tokens agreeing.
+    """
+
+    COUNT = 100
+
+    def __init__(self, rulebook: Rulebook, scenario: str = "single-stream", rate_per_s: float | None = None) -> None:
+        benchmark = rulebook.benchmarks["toy-serve"]
+        tier = benchmark.tiers["nano"]
+        self.rulebook, self.system = rulebook, toy_system()
+        self.spec = toy_spec(
+            benchmark,
+            self.system,
+            {**settings_of(tier), "scenario.name": scenario},
+            kind="serve",
+            rate_per_s=rate_per_s,
+        )
+        self.rows, self.sealed, self.alive, self.problems, self.series = [], True, False, (), ()
+        self.evaluations = {}
+        per_query = tier.scenarios[scenario].samples_per_query
+        self.requests = self._columns(per_query)
+        self.answers = {
+            "index": [0, 10, 20, 30], "loss_nats": [9.6] * 4, "source_nats": [8.0] * 4, "token_count": [8] * 4,
+            "agreed_count": [5] * 4, "compared_count": [5] * 4,
+        }  # fmt: skip
+        self._write()
+
+    def _columns(self, per_query: int) -> dict[str, list[Any]]:
+        rate, scenario = self.spec.rate_per_s, self.spec.scenario
+        arrivals = arrivals_ns(self.spec.seed, rate, self.COUNT) if rate else []
+        columns: dict[str, list[Any]] = {name: [] for name in RequestTable.__dataclass_fields__}
+        free_ns = last_ns = 0
+        for k in range(self.COUNT):
+            if k % per_query == 0:
+                free_ns = 0 if scenario == "offline" else max(free_ns, last_ns)
+            due_ns = arrivals[k] if rate else free_ns
+            first_ns = due_ns + (20 + k % 10) * MS
+            row = {
+                "index": k, "query": k // per_query, "scheduled_ns": due_ns, "issued_ns": due_ns + MS // 10,
+                "first_ns": first_ns, "last_ns": first_ns + 8 * MS, "input_tokens": 8, "output_tokens": 5,
+                "expected_tokens": 5, "outcome": "ok", "gaps_ns": (2 * MS,) * 4, "tokens": (1, 2, 3, 4, 5),
+            }  # fmt: skip
+            last_ns = max(last_ns, row["last_ns"])
+            for name, value in row.items():
+                columns[name].append(value)
+        return columns
+
+    def fail(self, row: int, outcome: str) -> None:
+        """Request `row` was not answered; the generator counted it."""
+        self.requests["outcome"][row] = outcome
+        for name in ("first_ns", "last_ns"):
+            self.requests[name][row] = None
+        self.requests["output_tokens"][row] = 0
+        self.requests["gaps_ns"][row] = self.requests["tokens"][row] = ()
+        self.find(keys.SERVED)["meta"]["errors"] += 1
+
+    def _write(self) -> None:
+        last_s = max(self.requests["last_ns"]) / SECOND
+        stop_s = 1.0 + max(last_s, 1.0)
+        self.add(keys.INIT_START, 0.0, proc="supervisor")
+        self.add(keys.HOST_STATE, 0.0, "before", proc="supervisor", load_1m=0.1, throttle_count=3)
+        self.add(keys.PHASE, 0.5, "compile")
+        self.add(keys.PHASE, 0.7, "gates")
+        gate = {"name": "loss", "dtype": "fp32", "value": 1e-7, "limit": 1e-5, "passed": True, "unit": "1"}
+        self.add(keys.GATE, 0.8, "loss", **gate)
+        self.add(keys.SEED, 0.9, self.spec.seed)
+        self.add(keys.WEIGHTS_SHA256, 0.9, "a" * 64, when="init")
+        self.add(
+            keys.SERVE, 0.95, self.spec.scenario, weight_bytes=4_000_000, cache_bytes_per_token=1000,
+            read_bandwidth_bytes_per_s=1e10, last_level_cache_bytes=1_000_000,
+        )  # fmt: skip
+        self.add(keys.RUN_START, 1.0)
+        self.add(keys.PHASE, 1.0, "serve")
+        self.add(keys.RUN_STOP, stop_s, status="success")
+        self.add(
+            keys.SERVED, stop_s, len(set(self.requests["query"])), requests=self.COUNT, errors=0, stopped_by="minimum"
+        )
+        self.add(keys.PHASE, stop_s, "eval")
+        self.add(keys.PHASE, stop_s + 0.1, "teardown")
+        self.add(keys.MEMORY, stop_s + 0.1, 12345, scope="process")
+        self.add(keys.OVERHEAD, stop_s + 0.2, 1e-6, proc="supervisor", supervisor_cpu_s=0.01)
+        self.add(keys.HOST_STATE, stop_s + 0.2, "after", proc="supervisor", throttle_count=3)
+        self.add(keys.OUTCOME, stop_s + 0.3, "ok", proc="supervisor", exit_status=0, limit=None, cancelled_by=None)
+
+    def evidence(self) -> Evidence:
+        """What the judge sees."""
+        tables = {
+            "requests": RequestTable(**{name: tuple(column) for name, column in self.requests.items()}),
+            "answers": AnswerTable(**{name: tuple(column) for name, column in self.answers.items()}),
+        }
+        return replace(super().evidence(), **tables)
+
+
+@pytest.fixture
+def make_served(toy_rulebook: Rulebook) -> Callable[..., ToyServedRun]:
+    """Makes a fresh clean served run of a scenario."""
+    return lambda scenario="single-stream", rate_per_s=None: ToyServedRun(toy_rulebook, scenario, rate_per_s)
+
+
+@pytest.fixture
+def served_run(make_served: Callable[..., ToyServedRun]) -> ToyServedRun:
+    """One clean served run, single-stream."""
+    return make_served()

@@ -1,0 +1,248 @@
+"""Every rule that a served run is asked has a run that keeps it and one that breaks it, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from oildrop.rules import keys
+from oildrop.rules.evidence import Problem, Series
+from oildrop.rules.judge import judge
+
+SECOND = 1_000_000_000
+MS = 1_000_000
+
+
+def change(run: Any, **settings: Any) -> None:
+    run.spec = run.spec.model_copy(update={"settings": {**run.spec.settings, **settings}})
+
+
+def update(run: Any, **fields: Any) -> None:
+    run.spec = run.spec.model_copy(update=fields)
+
+
+def second_start(run: Any) -> None:
+    run.add(keys.RUN_START, 1.0)
+
+
+def changed_file(run: Any) -> None:
+    run.problems = (Problem(file="samples/0000.arrow", message="was changed since event 9"),)
+
+
+def unreadable_mark(run: Any) -> None:
+    run.add(keys.BLOCK_START, 1.0, samples="many")
+    run.add(keys.BLOCK_STOP, 1.0, samples="many")
+
+
+def failed_gate(run: Any) -> None:
+    run.find(keys.GATE)["meta"].update(passed=False, value=0.5)
+
+
+def answers_known_before(run: Any) -> None:
+    run.answers["loss_nats"] = [1.0] * 4
+
+
+def early_stop(run: Any) -> None:
+    run.find(keys.RUN_STOP)["t_ns"] -= 3 * SECOND
+
+
+def few_queries(run: Any) -> None:
+    for column in run.requests.values():
+        del column[63:]
+    run.find(keys.SERVED).update(value=63)
+    run.find(keys.SERVED)["meta"].update(requests=63)
+
+
+def issued_early(run: Any) -> None:
+    run.requests["issued_ns"][7] = run.requests["scheduled_ns"][7] - 1
+
+
+def late_generator(run: Any) -> None:
+    for row in range(3):
+        run.requests["issued_ns"][row] += 2 * MS
+
+
+def dropped_request(run: Any) -> None:
+    for column in run.requests.values():
+        del column[50]
+
+
+def short_answer(run: Any) -> None:
+    for name, value in (("output_tokens", 4), ("gaps_ns", (2 * MS,) * 3), ("tokens", (1, 2, 3, 4))):
+        run.requests[name][9] = value
+    run.requests["last_ns"][9] -= 2 * MS
+
+
+def last_before_first(run: Any) -> None:
+    run.requests["last_ns"][5] = run.requests["first_ns"][5] - 1
+
+
+def assessed_too_few(run: Any) -> None:
+    for column in run.answers.values():
+        del column[1:]
+
+
+def other_weights(run: Any) -> None:
+    run.find(keys.WEIGHTS_SHA256)["value"] = "c" * 64
+
+
+def an_error(run: Any) -> None:
+    run.fail(50, "http_500")
+
+
+def short_deadline(run: Any) -> None:
+    run.drop(keys.RUN_STOP)
+    update(run, limits=run.spec.limits.model_copy(update={"deadline_s": 1.0}))
+    run.find(keys.OUTCOME).update(value="timeout")
+    run.find(keys.OUTCOME)["meta"]["limit"] = "deadline"
+
+
+def slow_set_up(run: Any) -> None:
+    for row in run.rows[2:]:
+        row["t_ns"] += 40 * SECOND
+        if "received_ns" in row["meta"]:
+            row["meta"]["received_ns"] += 40 * SECOND
+
+
+def listed_part(run: Any) -> None:
+    part = next(part for part in run.rulebook.devices if "fp32" in part.peak_flop_per_s)
+    cpu = run.system.cpu.model_copy(update={"model": part.match[0]})
+    run.system = run.system.model_copy(update={"cpu": cpu})
+    update(run, system_id=run.system.system_id())
+    change(run, **{"model.layers": 10**6, "model.width": 10**5, "model.hidden": 10**5})
+
+
+def other_hash(run: Any) -> None:
+    run.add(keys.WEIGHTS_SHA256, 0.96, "b" * 64, proc="worker-1", when="init")
+
+
+def stolen_time(run: Any) -> None:
+    run.series = (
+        Series(meter="process", quantity="steal_s", device="cpu", scope="node", t_ns=(0, SECOND), values=(0.0, 0.1)),
+    )
+
+
+BREAKERS: dict[str, Callable[[Any], None]] = {
+    "R001": second_start,
+    "R002": changed_file,
+    "R003": unreadable_mark,
+    "R004": failed_gate,
+    "R006": answers_known_before,
+    "R007": lambda run: change(run, **{"model.width": 16}),
+    "R008": lambda run: update(run, benchmark_sha256="0" * 64),
+    "R009": lambda run: update(run, system_id="0" * 16),
+    "R010": lambda run: update(run, seed=7),
+    "R011": lambda run: run.find(keys.OUTCOME).update(value="diverged"),
+    "R012": lambda run: run.add(keys.CLOCK, 2.0, "suspend", proc="supervisor", by_s=30.0),
+    "R013": lambda run: run.find(keys.SERVED).update(t_ns=0),
+    "R014": lambda run: run.find(keys.RUN_STOP)["meta"].update(received_ns=0),
+    "R017": slow_set_up,
+    "R018": short_deadline,
+    "R020": lambda run: run.add(keys.OTHER_RUN, 2.0, "another", proc="supervisor", device="cpu"),
+    "R021": lambda run: run.find(keys.HOST_STATE)["meta"].update(load_1m=1.9),
+    "R022": stolen_time,
+    "R023": lambda run: run.find(keys.HOST_STATE, 1)["meta"].update(throttle_count=4),
+    "R024": lambda run: setattr(run, "sealed", False),
+    "R025": listed_part,
+    "R026": lambda run: run.find(keys.OVERHEAD)["meta"].update(supervisor_cpu_s=0.5),
+    "R029": lambda run: run.add(keys.CLOCK, 2.0, "set_back", proc="supervisor", by_s=3600.0),
+    "R030": lambda run: update(run, seeds_chosen=True),
+    "R032": other_hash,
+    "R034": early_stop,
+    "R035": issued_early,
+    "R036": late_generator,
+    "R037": dropped_request,
+    "R038": short_answer,
+    "R039": last_before_first,
+    "R040": assessed_too_few,
+    "R041": other_weights,
+    "R042": an_error,
+    "R043": lambda run: change(run, **{"requests.prompts": "repeated"}),
+    "R044": lambda run: change(run, **{"weights.source": "random"}),
+    "R045": few_queries,
+    "R046": lambda run: run.find(keys.SERVE)["meta"].update(tokens_counted_by="chunks"),
+}
+
+
+def findings_of(run: Any) -> set[str]:
+    return {finding.rule for finding in judge(run.evidence(), run.rulebook).findings}
+
+
+def test_rules_of_served_runs_and_breaking_cases_are_the_same_set(served_run: Any) -> None:
+    asked = {name for name, rule in served_run.rulebook.rules.items() if "serve" in rule.kinds}
+    assert asked == set(BREAKERS)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "rate_per_s"),
+    [("single-stream", None), ("server", 20.0), ("interactive", 20.0), ("offline", None)],
+)
+def test_a_clean_run_keeps_every_rule(make_served: Any, scenario: str, rate_per_s: float | None) -> None:
+    assert findings_of(make_served(scenario, rate_per_s)) == set()
+
+
+def test_a_clean_run_of_several_requests_a_query_says_only_that_it_has_few(make_served: Any) -> None:
+    assert findings_of(make_served("multi-stream")) == {"R045"}
+
+
+@pytest.mark.parametrize("rule", sorted(BREAKERS))
+def test_a_broken_run_is_found(served_run: Any, rule: str) -> None:
+    BREAKERS[rule](served_run)
+    assert rule in findings_of(served_run)
+
+
+@pytest.mark.parametrize("rule", sorted(BREAKERS))
+def test_severity_decides_the_outcome(served_run: Any, rule: str) -> None:
+    BREAKERS[rule](served_run)
+    judgement = judge(served_run.evidence(), served_run.rulebook)
+    grave = {finding.rule for finding in judgement.findings if finding.severity in ("broken", "invalid")}
+    ended_from_outside = rule == "R018"
+    assert judgement.outcome == ("timeout" if ended_from_outside else "invalid" if grave else "ok")
+    assert (rule in grave) == (served_run.rulebook.rules[rule].severity in ("broken", "invalid"))
+
+
+def test_a_schedule_of_ones_own_is_found(make_served: Any) -> None:
+    run = make_served("server", 20.0)
+    for name in ("scheduled_ns", "issued_ns", "first_ns", "last_ns"):
+        run.requests[name][40] += 1
+    assert findings_of(run) == {"R035"}
+
+
+def test_another_rate_than_the_one_said_is_found(make_served: Any) -> None:
+    run = make_served("server", 20.0)
+    update(run, rate_per_s=21.0)
+    assert findings_of(run) == {"R035"}
+
+
+def test_a_cut_answer_is_found_though_it_counts_as_failed(served_run: Any) -> None:
+    served_run.fail(3, "truncated")
+    assert findings_of(served_run) == {"R038", "R042"}
+
+
+def test_chunks_are_not_held_to_the_number_of_tokens(served_run: Any) -> None:
+    short_answer(served_run)
+    served_run.find(keys.SERVE)["meta"]["tokens_counted_by"] = "chunks"
+    assert findings_of(served_run) == {"R046"}
+
+
+def test_lateness_is_held_to_the_scenarios_tightest_bound(make_served: Any) -> None:
+    """1.2 ms late: over 5 % of 10 ms a token (1 ms at least), under 5 % of the 33 ms median and of 35 ms in all."""
+    closed, server, interactive = make_served(), make_served("server", 20.0), make_served("interactive", 20.0)
+    for run in (closed, server, interactive):
+        run.requests["issued_ns"] = [due + 12 * MS // 10 for due in run.requests["scheduled_ns"]]
+    assert findings_of(server) == {"R036"}
+    assert findings_of(closed) == findings_of(interactive) == set()
+
+
+def test_an_answer_that_was_never_given_cannot_be_assessed(served_run: Any) -> None:
+    served_run.answers["index"][1] = 777
+    assert findings_of(served_run) == {"R040"}
+
+
+def test_a_training_is_not_asked_what_served_runs_are(toy_run: Any) -> None:
+    toy_run.spec = toy_run.spec.model_copy(
+        update={"settings": {**toy_run.spec.settings, "requests.prompts": "repeated"}, "division": "open"}
+    )
+    assert "R043" not in findings_of(toy_run)
