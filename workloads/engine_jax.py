@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding, SingleDev
 from numpy.typing import NDArray
 
 from oildrop.rules.errors import Unsupported
+from oildrop.workloads.compiler_jax import require_supported
 from oildrop.workloads.engine import KINDS, AdamW, Inputs, Weights, adamw_of, state_of, tensors_in
 from oildrop.workloads.engine import State as Snapshot
 from oildrop.workloads.products_jax import PRODUCT_DTYPES
@@ -150,7 +150,7 @@ class JaxEngine:
 
     def build(self) -> None:
         """Make the graphs; each is compiled at its first call. Raises Unsupported for what XLA cannot be told."""
-        _require_supported(self._settings)
+        require_supported(self._settings)
         self._where = self._layout or layout_of(self._settings, self._device)
         state = self._where.weights
         self._steps = {
@@ -224,18 +224,3 @@ class JaxEngine:
     def _copies(self, tensors: Mapping[str, Array | NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
         """On the host, in canonical order (JAX sorts names); on the CPU anything less than a copy shares its memory."""
         return {name: np.array(tensors[name]) for name in self._model.tensors()}
-
-
-def _require_supported(settings: Settings) -> None:
-    compiler, threads = settings["execution.compile"], int(settings["execution.threads"])
-    if compiler != "eager":
-        raise Unsupported(
-            f"execution.compile is {compiler}: JAX has only its own compiler, which is always on; "
-            "use execution.compile=eager"
-        )
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if threads not in (0, available):
-        raise Unsupported(
-            f"execution.threads is {threads}: XLA keeps a thread for each of the {available} processors that this "
-            f"process may use; use execution.threads=0, and for fewer start it under `taskset --cpu-list`"
-        )

@@ -12,6 +12,7 @@ from mlx.nn.utils import average_gradients
 from numpy.typing import NDArray
 
 from oildrop.rules.errors import Unsupported
+from oildrop.workloads.compiler_mlx import require_supported
 from oildrop.workloads.engine import AdamW, Inputs, State, Weights, adamw_of, state_of, tensors_in
 from oildrop.workloads.products_mlx import PRODUCT_DTYPES
 from oildrop.workloads.protocols import Device, Settings
@@ -53,7 +54,7 @@ class MlxEngine:
 
     def build(self) -> None:
         """Make state and graphs on the device. Raises Unsupported for a compiler or thread count that MLX lacks."""
-        _require_supported(self._settings)
+        require_supported(self._settings)
         mx.set_default_device(self._device.handle)
         self._group = _group_of(self._settings, self._device)
         self._weights = {name: mx.zeros(shape) for name, shape in self._model.tensors().items()}
@@ -176,19 +177,6 @@ class MlxEngine:
             return loss
 
         return mx.compile(step, inputs=self._state, outputs=self._state)
-
-
-def _require_supported(settings: Settings) -> None:
-    compiler, threads = settings["execution.compile"], int(settings["execution.threads"])
-    if compiler != "eager":
-        raise Unsupported(
-            f"execution.compile is {compiler}: MLX has only its own compiler, which is always on; "
-            "use execution.compile=eager"
-        )
-    if threads != 0:
-        raise Unsupported(
-            f"execution.threads is {threads}: MLX has no setting for its threads; use execution.threads=0"
-        )
 
 
 def _group_of(settings: Settings, device: Device) -> mx.distributed.Group:
