@@ -32,8 +32,8 @@ def answers_of(assessment: Assessment) -> AnswerTable:
     )
 
 
-def end_of(spec: RunSpec, requests: RequestTable, answers: AnswerTable, stopped_by: str) -> End:
-    """The outcome to claim."""
+def end_of(spec: RunSpec, requests: RequestTable, answers: AnswerTable | None, stopped_by: str) -> End:
+    """The outcome to claim; `answers` are None where nobody can assess them."""
     status = "success" if stopped_by == MINIMUM else "aborted"
     stop = Event(seq=0, t_ns=0, utc="", proc="worker-0", key=keys.RUN_STOP, meta={"status": status})
     evidence = Evidence(spec=spec, system=None, events=(stop,), requests=requests, answers=answers)

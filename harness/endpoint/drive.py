@@ -50,7 +50,7 @@ class Load:
 
 @dataclass(kw_only=True)
 class Driver:
-    """Drives one load over one client into one ledger."""
+    """Drives one load over one client into one ledger; the clock began at `start_ns` of the monotonic clock."""
 
     client: Client
     ledger: Ledger
@@ -58,7 +58,7 @@ class Driver:
     make: Make
     keep_texts: bool
     on_progress: Callable[[], None]
-    start_ns: int = 0
+    start_ns: int
     _next: int = 0
     _in_flight: int = 0
 
@@ -67,7 +67,6 @@ class Driver:
 
         `minimum` where time and queries were both reached, else `deadline`.
         """
-        self.start_ns = time.monotonic_ns()
         if self.load.arrivals_ns is not None:
             return await self._arrivals(self.load.arrivals_ns)
         async with asyncio.TaskGroup() as slots:
@@ -93,8 +92,7 @@ class Driver:
         async with asyncio.TaskGroup() as asked:
             for time_ns in times_ns:
                 due_ns = self.start_ns + time_ns
-                wait_ns = due_ns - time.monotonic_ns()
-                if wait_ns > 0:
+                while (wait_ns := due_ns - time.monotonic_ns()) > 0:
                     await asyncio.sleep(wait_ns / 1e9)
                 asked.create_task(self._arrived(due_ns))
         return MINIMUM

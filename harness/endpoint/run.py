@@ -13,22 +13,21 @@ import resource
 import time
 from typing import Any
 
-from oildrop.harness.endpoint import outcomes
 from oildrop.harness.endpoint.client import Client
 from oildrop.harness.endpoint.drive import Driver, Load
 from oildrop.harness.endpoint.environment import read_target
 from oildrop.harness.endpoint.preflight import server_metrics
-from oildrop.harness.endpoint.session import settle
+from oildrop.harness.endpoint.session import Session, settle
 from oildrop.harness.endpoint.table import Ledger
 from oildrop.harness.load.stops import DEADLINE
 from oildrop.harness.messages import Emitter, Heartbeat
 from oildrop.harness.orders import Orders
 from oildrop.harness.phases import End, benchmark_of, phase
+from oildrop.harness.served_end import end_of
 from oildrop.harness.serving import terms_of
 from oildrop.results.bundle.requests import write_requests
 from oildrop.rules import keys
 from oildrop.rules.errors import OildropError, Unsupported
-from oildrop.rules.evidence import RequestTable
 from oildrop.rules.formulas.arrivals import schedule_ns
 from oildrop.rules.records import RunSpec
 from oildrop.rules.rulebook import Terms
@@ -57,7 +56,7 @@ def run_endpoint(spec: RunSpec, orders: Orders, emitter: Emitter, heartbeat: Hea
     with phase(emitter, "teardown"):
         write_requests(orders.run_dir / "samples" / CHUNK, table)
         emitter.emit(keys.CHUNK, CHUNK)
-    return claim_of(table, terms, stopped_by)
+    return end_of(spec, table, None, stopped_by)
 
 
 async def _drive(
@@ -75,33 +74,41 @@ async def _drive(
         ledger = Ledger(
             count=session.counted_by, count_tokens=None if session.tokenizer is None else session.tokenizer.count
         )
-        driver = Driver(
-            client=client,
-            ledger=ledger,
-            load=load,
-            make=session.make,
-            keep_texts=session.tokenizer is not None,
-            on_progress=_counter(heartbeat),
-        )
         metrics = await server_metrics(client)
         emitter.emit(keys.SERVE, spec.scenario, {**_terms_meta(spec, terms), **session.meta()})
         emitter.emit(keys.INIT_STOP)
         emitter.flush()
-        stopped_by = await _timed(driver, emitter, limit_s)
+        start_ns, stopped_by = await _timed(session, load, ledger, emitter, heartbeat, limit_s)
         _log_served(ledger, stopped_by, emitter)
         if metrics is not None:
             _log_metrics(metrics, await server_metrics(client), emitter)
-        return ledger, driver.start_ns, stopped_by
+        return ledger, start_ns, stopped_by
     finally:
         client.close()
 
 
-async def _timed(driver: Driver, emitter: Emitter, limit_s: float) -> str:
-    """The load itself, between `run_start` and `run_stop`. Returns why no more was asked."""
+async def _timed(
+    session: Session, load: Load, ledger: Ledger, emitter: Emitter, heartbeat: Heartbeat, limit_s: float
+) -> tuple[int, str]:
+    """The load itself, between `run_start` and `run_stop`. Returns the former's time, and why no more was asked."""
+
+    def progressed() -> None:
+        heartbeat.progress += 1
+
     gc.collect()
     gc.disable()  # a collection among thousands of open answers would show as latency
-    emitter.emit(keys.RUN_START)
-    emitter.emit(keys.PHASE, "serve")
+    start_ns = time.monotonic_ns()
+    emitter.emit(keys.RUN_START, at_ns=start_ns)
+    emitter.emit(keys.PHASE, "serve", at_ns=start_ns)
+    driver = Driver(
+        client=session.client,
+        ledger=ledger,
+        load=load,
+        make=session.make,
+        keep_texts=session.tokenizer is not None,
+        on_progress=progressed,
+        start_ns=start_ns,
+    )
     try:
         async with asyncio.timeout(limit_s):
             stopped_by = await driver.run()
@@ -110,7 +117,7 @@ async def _timed(driver: Driver, emitter: Emitter, limit_s: float) -> str:
     finally:
         gc.enable()
     emitter.emit(keys.RUN_STOP, None, {"status": "aborted" if stopped_by == DEADLINE else "success"})
-    return stopped_by
+    return start_ns, stopped_by
 
 
 def _load_of(spec: RunSpec, terms: Terms) -> Load:
@@ -151,13 +158,6 @@ def _terms_meta(spec: RunSpec, terms: Terms) -> dict[str, Any]:
     return {**terms.model_dump(mode="json"), "rate_per_s": spec.rate_per_s, "concurrency": concurrency}
 
 
-def _counter(heartbeat: Heartbeat) -> Any:
-    def count() -> None:
-        heartbeat.progress += 1
-
-    return count
-
-
 def _log_served(ledger: Ledger, stopped_by: str, emitter: Emitter) -> None:
     errors = ledger.errors
     meta = {
@@ -175,11 +175,3 @@ def _log_served(ledger: Ledger, stopped_by: str, emitter: Emitter) -> None:
 def _log_metrics(before: dict[str, float], after: dict[str, float] | None, emitter: Emitter) -> None:
     emitter.emit(keys.SERVER_METRICS, "before", before)
     emitter.emit(keys.SERVER_METRICS, "after", after or {})
-
-
-def claim_of(table: RequestTable, terms: Terms, stopped_by: str) -> End:
-    """The outcome to claim; the judge derives its own from the same table."""
-    answered = table.outcome.count(outcomes.OK)
-    if not answered:
-        return End(claim="crash", reason="no request was answered")
-    return End(claim="timeout" if stopped_by == DEADLINE else "ok")

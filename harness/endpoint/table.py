@@ -90,7 +90,7 @@ class Ledger:
             scheduled_ns=tuple(row.scheduled_ns - start_ns for row in rows),
             issued_ns=tuple(row.answer.issued_ns - start_ns for row in rows),
             first_ns=tuple(of[0] if of else None for of in stamps),
-            last_ns=tuple(of[-1] if of else None for of in stamps),
+            last_ns=tuple(_last(of, count.output_tokens) for of, count in zip(stamps, counts, strict=True)),
             input_tokens=tuple(of.input_tokens for of in counts),
             output_tokens=tuple(of.output_tokens for of in counts),
             expected_tokens=tuple(self._expected(row, of) for row, of in zip(rows, counts, strict=True)),
@@ -117,6 +117,13 @@ class Ledger:
         """Tokens that were asked for; those that came where the model ended by itself or nobody counted."""
         whole = self._outcome(row, counts) is outcomes.OK and counts.output_tokens < row.prompt.output_tokens
         return counts.output_tokens if whole else row.prompt.output_tokens
+
+
+def _last(stamps_ns: Sequence[int], tokens: int) -> int | None:
+    """When the last token came; the first one is also the last where there is but one, in however many pieces."""
+    if not stamps_ns:
+        return None
+    return stamps_ns[-1] if tokens > 1 else stamps_ns[0]
 
 
 def gaps_ns(stamps_ns: Sequence[int], tokens: int) -> tuple[int, ...]:

@@ -239,7 +239,7 @@ class Peer(asyncio.Protocol):
             asked = json.loads(body)
             self.server.asked.append(asked)
             chat = path.endswith("/chat/completions")
-            Exchange(self.server, self, asked, chat).start(self.server.way or str(asked.get("model")))
+            Exchange(self.server, self, asked, chat).start(self.server.way_for(asked))
         elif path.endswith("/models"):
             if self.server.models is None:
                 self.send(b"not found", 404)
@@ -260,16 +260,16 @@ class MockServer:
     """What the server does, and what it saw.
 
     Attributes:
-        way: What it does whatever model is asked for; None: what the model's name says.
+        way: What it does whatever model is asked for, or in turn, the last for ever; None: what the model's name says.
         pace_s: Time from one token to the next.
         delay_s: Time to the first.
     """
 
     def __init__(
-        self, way: str | None = None, *, pace_s: float = 0.0, delay_s: float = 0.0, metrics: bool = False,
+        self, *way: str, pace_s: float = 0.0, delay_s: float = 0.0, metrics: bool = False,
         models: tuple[str, ...] | None = ("good",),
     ) -> None:  # fmt: skip
-        self.way, self.pace_s, self.delay_s, self.metrics, self.models = way, pace_s, delay_s, metrics, models
+        self.ways, self.pace_s, self.delay_s, self.metrics, self.models = list(way), pace_s, delay_s, metrics, models
         self.stamps: list[list[int]] = []
         self.heads: list[str] = []
         self.asked: list[dict[str, Any]] = []
@@ -280,6 +280,11 @@ class MockServer:
         server = await asyncio.get_running_loop().create_server(lambda: Peer(self), "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         return server
+
+    def way_for(self, asked: dict[str, Any]) -> str:
+        if not self.ways:
+            return str(asked.get("model"))
+        return self.ways.pop(0) if len(self.ways) > 1 else self.ways[0]
 
     @property
     def url(self) -> str:
