@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable
 
 from oildrop.harness.devices.opening import is_out_of_memory
+from oildrop.harness.endpoint.environment import BACKEND as ENDPOINT
 from oildrop.harness.messages import Emitter, Heartbeat, open_channel
 from oildrop.harness.orders import Orders, parse_orders
 from oildrop.harness.phases import End, GateFailed
@@ -32,9 +33,6 @@ OWN_WORDS = frozenset(
     )
 )
 """What ranks beside the first say: their own state. Marks of time are rank 0's."""
-
-ENDPOINT = "endpoint"
-"""The backend of a server that somebody else runs."""
 
 Run = Callable[[RunSpec, Orders, Emitter, Heartbeat], End]
 

@@ -69,6 +69,30 @@ class Software(Record):
     environment: dict[str, str] = Field(default={}, description="by allow-list only")
 
 
+class Declared(Record):
+    """A server's machine as its owner describes it; nobody measured any of it.
+
+    Attributes:
+        endpoint_id: The server's address, salted and hashed: it tells servers of one store apart and names none.
+        name: What its owner calls it.
+        accelerators: A model each, as `2 x NVIDIA H100 80GB` or one a line.
+        software: Versions by name: the server, its framework, its driver.
+    """
+
+    endpoint_id: str
+    name: str | None = None
+    cpu: str | None = None
+    accelerators: tuple[str, ...] = ()
+    memory_bytes: int | None = Field(default=None, gt=0)
+    software: dict[str, str] = {}
+
+    @property
+    def hardware(self) -> list[object]:
+        """What tells its hardware from another's: the description where there is one, else the address."""
+        described: list[object] = [self.cpu, list(self.accelerators), self.memory_bytes]
+        return described if any(described) else [self.endpoint_id]
+
+
 class System(Record):
     """`system.json` of a bundle. `missing` maps a dotted field to the reason why it is None."""
 
@@ -79,6 +103,7 @@ class System(Record):
     accelerators: tuple[Accelerator, ...]
     power_cap_w: float | None
     software: Software
+    declared: Declared | None = Field(default=None, description="the server's machine, where a server was measured")
     missing: dict[str, str] = {}
 
     model_config = Record.model_config | {"populate_by_name": True}
@@ -99,6 +124,7 @@ class System(Record):
                 "memory_gib": round(self.memory.total_bytes / 2**30),
                 "accelerators": [[a.vendor, a.model, a.power_limit_w, a.peer_links] for a in self.accelerators],
                 "power_cap_w": self.power_cap_w,
+                **({"declared": self.declared.hardware} if self.declared else {}),
             }
         )[:16]
 
@@ -111,5 +137,6 @@ class System(Record):
                 "frameworks": software.frameworks,
                 "drivers": software.drivers,
                 "image": software.image,
+                **({"declared": self.declared.software} if self.declared else {}),
             }
         )[:16]

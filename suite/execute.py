@@ -124,6 +124,7 @@ def run_one(
         tier = load_rulebook().benchmarks[spec.benchmark].tiers[spec.tier]
         ending = supervise(job, _Telling(progress, spec, tier))
         lock.remove()
+            environment=planned.environment,
     (row,) = ingest_runs(layout, [writer.path])
     return row, ending
 

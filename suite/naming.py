@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from oildrop.harness.endpoint.address import parse_address
 from oildrop.rules.canonical import sha256_bytes
 from oildrop.suite.asked import NAME
 
@@ -25,6 +26,8 @@ def repeat_command(
     parts = ["oildrop", "run", benchmark, "--tier", tier, "--backend", backend]
     if request.division != "closed":
         parts += ["--division", request.division]
+    if request.server is not None:
+        parts += ["--endpoint", parse_address(request.server.url).shown]
     for key, value in changes.items():
         parts += ["--scenario", value] if key == NAME else ["--set", f"{key}={value}"]
     if request.rate_per_s is not None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
+from pathlib import Path
 
-from oildrop.harness.backends import BACKENDS, availability, choose_backend
+from oildrop.harness.backends import BACKENDS, Availability, availability, choose_backend
+from oildrop.harness.endpoint.environment import BACKEND as ENDPOINT
 from oildrop.harness.ranks.launch import devices_of, ranks_of
 from oildrop.harness.system.probe import probe_system
 from oildrop.results.identity import store_identity
@@ -25,6 +27,7 @@ from oildrop.suite.naming import boot_id, new_run_id, repeat_command, utc_now
 from oildrop.suite.private import host_redactor, redact_system
 from oildrop.suite.search import Search, search_of
 from oildrop.suite.seeds import next_seed_indices
+from oildrop.suite.servers import Server, ServerRequest, meet_server, require_server
 from oildrop.suite.suites import SUITES, Entry
 
 DEFAULT_TIER = "nano"
@@ -42,6 +45,7 @@ class RunRequest:
         rate_per_s: Queries a second in a scenario with arrivals; None searches for the highest that holds its bounds.
         concurrency: Requests in flight of scenario `concurrency`, a set each.
     """
+        server: The server to ask, of a benchmark that asks one.
 
     benchmarks: tuple[str, ...] = ()
     suite: str | None = None
@@ -60,6 +64,7 @@ class RunRequest:
     concurrency: tuple[int, ...] = ()
 
 
+    server: ServerRequest | None = None
 @dataclass(frozen=True, kw_only=True)
 class PlannedSet:
     """The runs of one configuration, ready to start.
@@ -73,6 +78,7 @@ class PlannedSet:
     """
 
     benchmark: str
+        environment: Variables that the runs' workers get and no bundle holds.
     tier: str
     backend: str
     division: str
@@ -86,6 +92,7 @@ class PlannedSet:
 
 @dataclass(frozen=True, kw_only=True)
 class _Wanted:
+    environment: Mapping[str, str] = field(default_factory=dict)
     """One configuration that was asked for."""
 
     benchmark: Benchmark
@@ -112,6 +119,7 @@ class _Host:
 
 def plan(request: RunRequest, layout: StoreLayout, *, create: bool = False) -> list[PlannedSet]:
     """Complete specs of every run asked for, a set a benchmark.
+    server: Server | None
 
     With `create` a new store gets its identity; without it nothing is written, and the ids that depend on a new
     store's identity hold for this plan alone.
@@ -123,17 +131,25 @@ def plan(request: RunRequest, layout: StoreLayout, *, create: bool = False) -> l
     entries = _entries(request)
     if request.division not in rulebook.divisions:
         raise UsageError(f"unknown division {request.division!r}{nearest(request.division, list(rulebook.divisions))}")
-    if request.backend not in ("auto", *BACKENDS):
+    if request.backend not in ("auto", ENDPOINT, *BACKENDS):
         raise UsageError(f"unknown backend {request.backend!r}{nearest(request.backend, ['auto', *BACKENDS])}")
-    wanted = [one for entry in entries for one in _wanted(request, entry, find_benchmark(rulebook, entry.benchmark))]
-    backend, why = (request.backend, "asked for") if request.backend != "auto" else choose_backend()
+    require_server([find_benchmark(rulebook, entry.benchmark) for entry in entries], request.server, request.backend)
+    wanted = _all_wanted(request, entries, rulebook)
     redact = host_redactor()
     identity = store_identity(layout, create=create)
     host = _Host(
         request=request,
         rulebook=rulebook,
         layout=layout,
-        system=redact_system(probe_system(identity.salt), redact),
+    system = redact_system(probe_system(identity.salt), redact)
+    server = None
+    if request.server is not None:
+        server = meet_server(request.server, request.changes, salt=identity.salt, redact=redact)
+        request = replace(request, changes={**request.changes, **server.changes})
+        wanted = _all_wanted(request, entries, rulebook)
+        system = system.model_copy(update={"declared": server.declared})
+    backend, why = _backend(request, server)
+        system=system,
         store_id=identity.store_id,
         session_id=secrets.token_hex(8),
         boot_id=boot_id(identity.salt),
@@ -144,10 +160,22 @@ def plan(request: RunRequest, layout: StoreLayout, *, create: bool = False) -> l
     return [_planned_set(host, one) for one in wanted]
 
 
+        server=server,
 def _entries(request: RunRequest) -> tuple[Entry, ...]:
     if request.benchmarks and request.suite:
         raise UsageError(f"give benchmarks or --suite {request.suite}, not both")
     if request.benchmarks:
+def _backend(request: RunRequest, server: Server | None) -> tuple[str, str]:
+    """The backend, and why this one."""
+    if server is not None:
+        return ENDPOINT, f"the server at {server.address.shown}"
+    return (request.backend, "asked for") if request.backend != "auto" else choose_backend()
+
+
+def _all_wanted(request: RunRequest, entries: Sequence[Entry], rulebook: Rulebook) -> list[_Wanted]:
+    return [one for entry in entries for one in _wanted(request, entry, find_benchmark(rulebook, entry.benchmark))]
+
+
         return tuple(Entry(name) for name in dict.fromkeys(request.benchmarks))
     suite = request.suite or "default"
     if suite not in SUITES:
@@ -199,7 +227,7 @@ def _planned_set(host: _Host, wanted: _Wanted) -> PlannedSet:
     request, benchmark, resolved = host.request, wanted.benchmark, wanted.resolved
     tier_name = request.tier or DEFAULT_TIER
     tier = benchmark.tiers[tier_name]
-    found = availability(host.backend)
+    found = _availability(host)
     workload = workload_id(benchmark.sha256, tier_name, request.division, resolved.settings)
     of_set = set_id(host.store_id, host.backend, workload, host.system.system_id(), host.system.software_id())
     chosen = request.seeds is not None
@@ -254,9 +282,7 @@ def _planned_set(host: _Host, wanted: _Wanted) -> PlannedSet:
         division=request.division,
         specs=specs,
         system=host.system,
-        unsupported_reason=None
-        if found.available
-        else f"{found.reason}; {found.install or 'no way to install it here'}",
+        unsupported_reason=None if found.available else "; ".join(filter(None, (found.reason, found.install))),
         backend_why=host.backend_why,
         expected_s=tier.reference_time_s,
         search=_search(request, wanted.terms, runs=len(specs)) if found.available else None,
@@ -268,3 +294,11 @@ def _search(request: RunRequest, terms: Terms | None, *, runs: int) -> Search | 
     if terms is None or terms.first_rate_per_s is None or request.rate_per_s is not None:
         return None
     return search_of(terms.first_rate_per_s, finals=runs, short=terms.minimum_s < SHORT_RUN_S)
+        environment={} if host.server is None else host.server.environment,
+def _availability(host: _Host) -> Availability:
+    """Whether the runs can be made: on this machine, or by the server that was asked for."""
+    if host.server is None:
+        return availability(host.backend)
+    return Availability(backend=ENDPOINT, available=host.server.reason is None, reason=host.server.reason)
+
+

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from oildrop.harness.endpoint import outcomes
@@ -39,7 +38,6 @@ class Answer:
     finish_reason: str | None = None
     outcome: Outcome | None = None
     words: str | None = None
-    on_progress: Callable[[], None] | None = None
     _status: int | None = None
     _done: bool = False
     _body_bytes: int = 0
@@ -71,8 +69,6 @@ class Answer:
                     break
         except (MalformedStream, MalformedEvent) as error:
             self._end(outcomes.MALFORMED, str(error))
-        if self.on_progress is not None:
-            self.on_progress()
 
     def completed(self) -> None:
         """The HTTP answer is whole."""

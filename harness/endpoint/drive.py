@@ -57,7 +57,7 @@ class Driver:
     load: Load
     make: Make
     keep_texts: bool
-    on_progress: Callable[[], None]
+    on_answer: Callable[[], None]
     start_ns: int
     _next: int = 0
     _in_flight: int = 0
@@ -111,14 +111,14 @@ class Driver:
         """The next request, from its bytes to its row."""
         index = self._take_index()
         prompt, request = self.make(index)
-        answer = Answer(asked_tokens=prompt.output_tokens, keep_texts=self.keep_texts, on_progress=self.on_progress)
+        answer = Answer(asked_tokens=prompt.output_tokens, keep_texts=self.keep_texts)
         self._in_flight += 1
         try:
             await self.client.send(request, answer)
         finally:
             self._in_flight -= 1
             self.ledger.add(index, due_ns, prompt, answer)
-            self.on_progress()
+            self.on_answer()
         return answer
 
     def _take_index(self) -> int:

@@ -9,6 +9,9 @@ from pathlib import Path
 from oildrop.harness.endpoint.address import Address, parse_address
 from oildrop.rules.errors import Unsupported, UsageError
 
+BACKEND = "endpoint"
+"""What stands where a run on this machine names its framework and device: a server that somebody else runs."""
+
 ADDRESS = "OILDROP_ENDPOINT"
 MODEL = "OILDROP_ENDPOINT_MODEL"
 TOKENIZER = "OILDROP_TOKENIZER"

@@ -92,8 +92,9 @@ async def _timed(
 ) -> tuple[int, str]:
     """The load itself, between `run_start` and `run_stop`. Returns the former's time, and why no more was asked."""
 
-    def progressed() -> None:
+    def answered() -> None:
         heartbeat.progress += 1
+        heartbeat.answered = heartbeat.progress
 
     gc.collect()
     gc.disable()  # a collection among thousands of open answers would show as latency
@@ -106,7 +107,7 @@ async def _timed(
         load=load,
         make=session.make,
         keep_texts=session.tokenizer is not None,
-        on_progress=progressed,
+        on_answer=answered,
         start_ns=start_ns,
     )
     try:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from oildrop.harness.endpoint.environment import BACKEND as ENDPOINT
 from oildrop.harness.meters.empty import EmptyMeter
 from oildrop.harness.meters.interface import Meter, MeterError
 from oildrop.harness.meters.isolation import Answer
@@ -24,6 +25,8 @@ UNWRITTEN = {
     "tpu": ("tpu", "TPUs have no energy interface"),
 }
 """Why a platform has no meter, by the last part of the backend's name."""
+
+ELSEWHERE = "the server's power is not measured from here, and this machine's is that of the load alone"
 
 NO_DRIVER = "no NVIDIA driver left a trace in /dev or /proc; install it, or give the container access to the device"
 
@@ -45,6 +48,8 @@ def open_meters(
         salt: The store's secret under the device ids.
         describe: Asks the vendor's library in a child, before `load` imports it here.
     """
+    if backend == ENDPOINT:
+        return [ProcessMeter(worker_pid), EmptyMeter("energy", ELSEWHERE)]
     platform = backend.rpartition("-")[2]
     meters: list[Meter] = [ProcessMeter(worker_pid), *open_rapl(root)]
     if platform == "cuda":

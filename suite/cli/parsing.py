@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from oildrop.rules.errors import UsageError
+
+if TYPE_CHECKING:
+    from oildrop.suite.servers import ServerRequest
 
 UNITS = {"": 1, "b": 1, **{f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", start=1)}}
 UNITS |= {f"{letter}b": 1000**power for power, letter in enumerate("kmgt", start=1)}
@@ -88,3 +94,18 @@ def parse_seconds(option: str, value: float | None) -> float | None:
 def setting_text(value: object) -> str:
     """A setting as `--set` takes it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def parse_server(
+    endpoint: str | None, *, model: str | None, api: str | None, tokenizer: Path | None, system: Path | None
+) -> ServerRequest | None:
+    """The server to ask; None where none is named. Raises UsageError for words about a server that is not named."""
+    about = {"--model": model, "--api": api, "--tokenizer": tokenizer, "--system": system}
+    if endpoint is None:
+        for option, value in about.items():
+            if value is not None:
+                raise UsageError(f"{option} is about the server of lm-serve; give its address by --endpoint URL too")
+        return None
+    from oildrop.suite.servers import ServerRequest
+
+    return ServerRequest(url=endpoint, model=model, api=api, tokenizer=tokenizer, system=system)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -44,6 +45,12 @@ def run(
         "How requests arrive; also --rate R, --concurrency N.")] = None,
     rate: Annotated[float | None, typer.Option("--rate", hidden=True)] = None,
     concurrency: Annotated[str | None, typer.Option("--concurrency", hidden=True)] = None,
+    endpoint: Annotated[str | None, _option("--endpoint", "URL",
+        "Server of lm-serve; also --model, --api, --tokenizer, --system.")] = None,
+    model: Annotated[str | None, typer.Option("--model", hidden=True)] = None,
+    api: Annotated[str | None, typer.Option("--api", hidden=True)] = None,
+    tokenizer: Annotated[Path | None, typer.Option("--tokenizer", hidden=True)] = None,
+    system: Annotated[Path | None, typer.Option("--system", hidden=True)] = None,
     seeds: Annotated[str | None, _option("--seeds", "K,K", "These seed numbers; such runs are never ranked.")] = None,
     settings: Annotated[list[str] | None, _option("--set", "KEY=VALUE", "Change a setting (repeatable).")] = None,
     division: Annotated[str, _option("--division", "D", "Rules: closed or open (closed).")] = "closed",
@@ -78,6 +85,7 @@ def run(
         concurrency=() if concurrency is None else parsing.parse_counts("--concurrency", concurrency),
     )
     if max_restarts < 0:
+        server=parsing.parse_server(endpoint, model=model, api=api, tokenizer=tokenizer, system=system),
         raise UsageError(f"--max-restarts {max_restarts} is under 0; give how often ranks may start again")
     layout = store_layout(store)
     planned = plan(request, layout, create=not dry_run)
