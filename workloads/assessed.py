@@ -1,0 +1,71 @@
+"""Which of the timed answers are assessed: those with the smallest words of the seed, which nobody can choose."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oildrop.workloads.integers import WORDS_PER_BLOCK, raw_words
+from oildrop.workloads.protocols import Settings
+
+BLOCK_WORDS = 4096
+"""Words drawn at once: the generator's cost a call is spread thin."""
+
+
+def words_of(seed: int, first: int, count: int) -> NDArray[np.uint64]:
+    """uint64 [count]: the words of requests `first`, `first` + 1, …, the first of each one's block."""
+    return raw_words(seed, "assess", first_block=first, count=count * WORDS_PER_BLOCK)[::WORDS_PER_BLOCK]
+
+
+def assessed(seed: int, answered: Sequence[int], settings: Settings) -> list[int]:
+    """Which of the `answered` requests are assessed: one in `assess.share`, within `assess.least` and `assess.most`.
+
+    Those whose words are smallest, in rising order of their number.
+    """
+    if not answered:
+        return []
+    share, least, most = (int(settings[f"assess.{key}"]) for key in ("share", "least", "most"))
+    count = min(max(len(answered) // share, least), most)
+    words = words_of(seed, 0, max(answered) + 1)
+    return sorted(sorted(answered, key=lambda index: (int(words[index]), index))[:count])
+
+
+class Kept:
+    """What a model put out for those requests that are assessed if the run ends now; the rest is let go.
+
+    The `most` smallest words of a run are always among those kept, whenever it ends.
+
+    Args:
+        most: As `assess.most`.
+    """
+
+    def __init__(self, seed: int, most: int) -> None:
+        self._seed, self._most = seed, most
+        self._words: list[int] = []
+        self._largest: list[tuple[int, int]] = []  # Negated, so that the heap's first is the largest word.
+        self._outputs: dict[int, NDArray[Any]] = {}
+
+    def keep(self, indices: Sequence[int], outputs: NDArray[Any]) -> None:
+        """Row by row the outputs of requests `indices`, each answered once."""
+        for index, output in zip(indices, outputs, strict=True):
+            entry = (-self._word(index), -index)
+            if len(self._largest) < self._most:
+                heapq.heappush(self._largest, entry)
+            elif entry > self._largest[0]:
+                del self._outputs[-heapq.heapreplace(self._largest, entry)[1]]
+            else:
+                continue
+            self._outputs[index] = output.copy()
+
+    def outputs(self, indices: Sequence[int]) -> NDArray[Any]:
+        """One row for each of `indices`, all of which `assessed` chose."""
+        return np.stack([self._outputs[index] for index in indices])
+
+    def _word(self, index: int) -> int:
+        while index >= len(self._words):
+            self._words.extend(words_of(self._seed, len(self._words), BLOCK_WORDS).tolist())
+        return self._words[index]
