@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from oildrop.rules import keys
 from oildrop.rules.case import Case
+from oildrop.rules.digest_served import ServedDigest, digest_served
 from oildrop.rules.evidence import Evidence, Series
 from oildrop.rules.phases import PhaseSpan
 from oildrop.rules.records import Record
@@ -53,6 +54,7 @@ class RunDigest(Record):
     target: float | None = None
     traces: tuple[Trace, ...] = ()
     meters: tuple[MeterStatus, ...] = ()
+    served: ServedDigest | None = None
 
 
 def digest_of(evidence: Evidence, rulebook: Rulebook) -> RunDigest:
@@ -78,6 +80,7 @@ def digest_case(case: Case) -> RunDigest:
         target=case.target,
         traces=tuple(thin(series) for series in evidence.series),
         meters=_meters(evidence),
+        served=digest_served(case),
     )
 
 
