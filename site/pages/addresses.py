@@ -39,13 +39,13 @@ def system_address(system_id: str) -> str:
     return f"systems/{slug(system_id)}.html"
 
 
-def board_slug(benchmark: str, tier: str) -> str:
-    """A benchmark's tier as a file name that no other pair has: `lm-pretrain-nano`.
+def board_slug(benchmark: str, tier: str, scenario: str | None = None) -> str:
+    """A benchmark's tier as a file name that no other has: `lm-pretrain-nano`, `lm-generate-nano.in.server`.
 
-    A tier with a dash in it is set off by a dot, which neither part can hold.
+    A tier with a dash in it is set off by a dot, which no part can hold; so a scenario by two.
     """
     between = "." if "-" in slug(tier) else "-"
-    return f"{slug(benchmark)}{between}{slug(tier)}"
+    return f"{slug(benchmark)}{between}{slug(tier)}{f'.in.{slug(scenario)}' if scenario else ''}"
 
 
 def page_name(stem: str, page: int, suffix: str = ".html") -> str:

@@ -1,4 +1,4 @@
-"""What is compared with what: runs grouped into boards (benchmark and tier) of configurations."""
+"""What is compared with what: runs grouped into boards (benchmark, tier and scenario) of configurations."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from functools import cached_property
 
 from oildrop.results.document import set_runs
 from oildrop.results.rows import RunRow
+from oildrop.rules.catalogue import CATALOGUE
+from oildrop.rules.headline import headline_of
 from oildrop.rules.summary import Summary, is_counted, summarise
 from oildrop.site.pages.addresses import board_slug, key_of
 from oildrop.site.pages.ranking import rank_intervals
 
+_NO_HEADLINE = {"probe": "probes look for the highest rate: each is shown, none is counted"}
 _STANDINGS = ("ranked", "provisional", "anecdote", "unranked")
 
 
@@ -34,12 +37,23 @@ class Configuration:
 
 @dataclass(frozen=True, kw_only=True)
 class Board:
-    """One benchmark at one tier: all its configurations, best first, none left out."""
+    """One benchmark at one tier, served ones in one scenario: all its configurations, best first, none left out."""
 
     benchmark: str
     tier: str
+    scenario: str | None
     slug: str
     configurations: tuple[Configuration, ...]
+
+    @property
+    def where(self) -> str:
+        """Tier and scenario in words."""
+        return self.tier if self.scenario is None else f"{self.tier} {self.scenario}"
+
+    @property
+    def name(self) -> str:
+        """Benchmark, tier and scenario in words."""
+        return f"{self.benchmark} {self.where}"
 
     @cached_property
     def rows(self) -> list[RunRow]:
@@ -59,26 +73,30 @@ def boards_of(rows: Sequence[RunRow]) -> list[Board]:
     for row, run in zip(rows, runs, strict=True):
         groups.setdefault(run.configuration, []).append(row)
     summaries = {summary.configuration: summary for summary in summarise(runs)}
-    boards: dict[tuple[str, str], list[Configuration]] = {}
+    boards: dict[tuple[str, str, str], list[Configuration]] = {}
     for place, group in groups.items():
         summary = summaries.get(place) or _without_headline(group)
         configuration = Configuration(
             summary=summary, rank=None, anchor=f"c-{key_of(*place)}", rows=tuple(sorted(group, key=_run_order))
         )
-        boards.setdefault((summary.benchmark, summary.tier), []).append(configuration)
+        boards.setdefault((summary.benchmark, summary.tier, summary.scenario or ""), []).append(configuration)
     return [
         Board(
             benchmark=benchmark,
             tier=tier,
-            slug=board_slug(benchmark, tier),
-            configurations=tuple(sorted(_with_ranks(boards[benchmark, tier]), key=_configuration_order)),
+            scenario=scenario or None,
+            slug=board_slug(benchmark, tier, scenario or None),
+            configurations=tuple(sorted(_with_ranks(members), key=_configuration_order)),
         )
-        for benchmark, tier in sorted(boards, key=lambda place: (_never_ranked(boards[place]), place))
+        for (benchmark, tier, scenario), members in sorted(boards.items(), key=_board_order)
     ]
 
 
-def _never_ranked(configurations: Sequence[Configuration]) -> bool:
-    return all(configuration.summary.kind != "to_target" for configuration in configurations)
+def _board_order(board: tuple[tuple[str, ...], Sequence[Configuration]]) -> tuple[object, ...]:
+    """Boards with a target first, then served ones, then those that are never ranked."""
+    place, configurations = board
+    kinds = {configuration.summary.kind for configuration in configurations}
+    return "to_target" not in kinds, not kinds & {"serve", "probe"}, place
 
 
 def _without_headline(group: Sequence[RunRow]) -> Summary:
@@ -86,17 +104,17 @@ def _without_headline(group: Sequence[RunRow]) -> Summary:
     runs = [replace(run, kind="fixed_work", scenario=None, value=None) for run in set_runs(group)]
     (summary,) = summarise(runs)
     kind, scenario = group[0].spec.kind, group[0].spec.scenario
-    reason = f"runs of kind {kind} have no headline metric"
-    return summary.model_copy(
-        update={"kind": kind, "scenario": scenario, "estimate": None, "standing": "unranked", "reason": reason}
-    )
+    reason = _NO_HEADLINE.get(kind, f"runs of kind {kind} have no headline metric")
+    metric = headline_of("serve", scenario) if scenario else None
+    update = {"kind": kind, "scenario": scenario, "metric": metric or summary.metric, "estimate": None}
+    return summary.model_copy(update={**update, "standing": "unranked", "reason": reason})
 
 
 def _with_ranks(configurations: Sequence[Configuration]) -> list[Configuration]:
     """The same with ranks, given within one division of one version of the benchmark."""
     leagues: dict[tuple[str, str], list[int]] = {}
     for index, configuration in enumerate(configurations):
-        if configuration.summary.standing == "ranked" and configuration.summary.kind == "to_target":
+        if configuration.summary.standing == "ranked":
             spec = configuration.rows[0].spec
             leagues.setdefault((spec.division, spec.benchmark_sha256), []).append(index)
     ranked = list(configurations)
@@ -108,21 +126,29 @@ def _with_ranks(configurations: Sequence[Configuration]) -> list[Configuration]:
 
 
 def _times(configuration: Configuration) -> list[float]:
-    """Times to target of the runs that count, seconds; infinite for those that never reached it."""
+    """The headline of each run that counts, turned so that lower is better; infinite for those that did not end ok."""
+    name = configuration.summary.metric
     times = []
     for row in configuration.rows:
         if is_counted(row.outcome, row.spec.seeds_chosen):
-            metric = row.headlines.get("time_to_target_s")
-            reached = row.outcome == "ok" and metric is not None and metric.value is not None
-            times.append(float(metric.value) if reached and metric and metric.value is not None else math.inf)
+            metric = row.headlines.get(name)
+            value = metric.value if metric is not None and row.outcome == "ok" else None
+            times.append(math.inf if value is None else _lower_is_better(name, float(value)))
     return times
+
+
+def _lower_is_better(name: str, value: float) -> float:
+    if name in CATALOGUE and CATALOGUE[name].better == "higher":
+        return 1 / value if value > 0 else math.inf
+    return value
 
 
 def _configuration_order(configuration: Configuration) -> tuple[object, ...]:
     summary = configuration.summary
     value = summary.estimate if summary.estimate is not None else summary.expected_time_to_success_s
-    better_first = math.inf if value is None else (value if summary.kind == "to_target" else -value)
+    better_first = math.inf if value is None else _lower_is_better(summary.metric, value)
     return (
+        summary.kind == "probe",
         summary.division != "closed",
         summary.division,
         _STANDINGS.index(summary.standing),

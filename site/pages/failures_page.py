@@ -91,7 +91,7 @@ def _line(row: RunRow) -> tuple[object, ...]:
         run_address(spec.run_id),
         spec.run_id,
         time_element(spec.created_utc),
-        f"{spec.benchmark} {spec.tier}",
+        labels.place_text(spec),
         labels.device_name(row),
         labels.variant_text(spec),
         row.judgement.reason or "no reason recorded",

@@ -1,4 +1,4 @@
-"""The index: by benchmark and tier every configuration, and every run where they are few enough."""
+"""The index: by benchmark, tier and scenario every configuration, and every run where they are few enough."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from markupsafe import Markup
 
 from oildrop.results.rows import RunRow
 from oildrop.rules.catalogue import CATALOGUE
-from oildrop.rules.rulebook import Rulebook
 from oildrop.rules.summary import NOT_COUNTED, Summary
 from oildrop.site.pages import labels
 from oildrop.site.pages.addresses import page_name, system_address
@@ -20,6 +19,7 @@ from oildrop.site.pages.charts import strip, strip_axis
 from oildrop.site.pages.context import ROWS_A_PAGE, ROWS_ON_INDEX, Site
 from oildrop.site.pages.csvs import Cell
 from oildrop.site.pages.formats import count_text, number
+from oildrop.site.pages.goals import goal_text
 from oildrop.site.pages.run_table import RunTable, run_table, write_runs_csv
 
 MOST_STRIPS = 40
@@ -98,18 +98,20 @@ def write_index(site: Site, boards: Sequence[Board], rows: Sequence[RunRow]) -> 
 
 
 def run_tally(rows: Sequence[RunRow]) -> Markup:
-    """`N ok, M failed`, and what never was an attempt, by outcome."""
-    counts = Counter([row.outcome for row in rows])
+    """`N ok, M failed`, what never was an attempt by outcome, and the probes of searches."""
     ok, failed, _ = _counts(rows)
+    counts = Counter([row.outcome for row in rows if row.spec.kind != "probe"])
     others = [f", {count} {name}" for name, count in labels.ordered(counts) if name in NOT_COUNTED]
-    return labels.tally_text(ok, failed) + "".join(others)
+    probes = len(rows) - counts.total()
+    found = f", {count_text(probes, 'probe')}" if probes else ""
+    return labels.tally_text(ok, failed) + "".join(others) + found
 
 
 def _counts(rows: Sequence[RunRow]) -> tuple[int, int, int]:
-    """Runs that ended ok, that failed, and that never were an attempt."""
-    counts = Counter([row.outcome for row in rows])
+    """Runs that ended ok, that failed, and that never were an attempt; a probe that misses is none that failed."""
+    counts = Counter([row.outcome for row in rows if row.spec.kind != "probe"])
     others = sum(counts[name] for name in NOT_COUNTED)
-    return counts["ok"], len(rows) - counts["ok"] - others, others
+    return counts["ok"], counts.total() - counts["ok"] - others, len(rows) - counts.total() + others
 
 
 def _board_view(site: Site, board: Board) -> BoardView:
@@ -142,7 +144,7 @@ def _board_view(site: Site, board: Board) -> BoardView:
 def _few_runs(site: Site, board: Board, rows: Sequence[RunRow]) -> RunTable:
     csv = f"results-{board.slug}-runs.csv"
     write_runs_csv(site, csv, rows)
-    return run_table(rows, key=f"runs-{board.slug}", caption=f"Every run of {board.benchmark} {board.tier}", csv=csv)
+    return run_table(rows, key=f"runs-{board.slug}", caption=f"Every run of {board.name}", csv=csv)
 
 
 def _write_runs_pages(site: Site, board: Board, rows: Sequence[RunRow]) -> None:
@@ -153,23 +155,10 @@ def _write_runs_pages(site: Site, board: Board, rows: Sequence[RunRow]) -> None:
     for page, part in enumerate(pages, start=1):
         csv = page_name(board.slug, page, ".csv")
         write_runs_csv(site, f"runs/{csv}", part)
-        caption = f"Runs of {board.benchmark} {board.tier}, page {page} of {len(pages)}"
+        caption = f"Runs of {board.name}, page {page} of {len(pages)}"
         table = run_table(part, key="runs", caption=caption, csv=csv, root="../")
         values = {"board": board, "table": table, "tally": tally, "names": names, "number": page}
         site.page(f"runs/{names[page - 1]}", "runs.html.j2", values)
-
-
-def goal_text(rulebook: Rulebook, board: Board) -> str:
-    """What a run has to reach, in words."""
-    benchmark = rulebook.benchmarks.get(board.benchmark)
-    tier = benchmark.tiers.get(board.tier) if benchmark else None
-    if benchmark is None or tier is None:
-        return "The goal stands in the rulebook that each run carries in its bundle."
-    if tier.target is None:
-        return f"Fixed work: {count_text(tier.steps or 0, 'step')}; never ranked."
-    sign = "≤" if benchmark.quality.better == "lower" else "≥"
-    goal = f"Goal: {benchmark.quality.metric} {sign} {tier.target:g} {benchmark.quality.unit}"
-    return f"{goal}, within {count_text(tier.cap_samples or 0, 'training sample')}."
 
 
 def _heading(board: Board) -> str:
@@ -210,7 +199,7 @@ def configuration_line(configuration: Configuration, board: Board) -> Configurat
         standing=summary.standing,
         reason=_standing_reason(summary),
         board_href=f"index.html#board-{board.slug}",
-        board_name=f"{board.benchmark} {board.tier}",
+        board_name=board.name,
     )
 
 
@@ -246,9 +235,14 @@ def _values(configuration: Configuration) -> list[float]:
     return [float(metric.value) for metric in found if metric is not None and metric.value is not None]
 
 
+def _drawn(board: Board) -> list[Configuration]:
+    """The configurations above the table: probes, which come last, stand in the table alone."""
+    return [one for one in board.configurations if one.summary.kind != "probe"][:MOST_STRIPS]
+
+
 def _strip_axis(board: Board) -> Axis | None:
     """The scale that all strips of a board share; None where no run has a value."""
-    drawn = board.configurations[:MOST_STRIPS]
+    drawn = _drawn(board)
     if len({configuration.summary.metric for configuration in drawn}) > 1:
         return None
     values = [value for configuration in drawn for value in _values(configuration)]
@@ -260,7 +254,7 @@ def _strip_axis(board: Board) -> Axis | None:
 def _strips(board: Board, lines: Sequence[ConfigurationLine], axis: Axis) -> list[tuple[ConfigurationLine, Markup]]:
     """Each configuration with its strip."""
     drawn = []
-    for configuration, line in zip(board.configurations[:MOST_STRIPS], lines, strict=False):
+    for configuration, line in zip(_drawn(board), lines, strict=False):
         summary = configuration.summary
         interval = None
         if summary.ci95_low is not None and summary.ci95_high is not None:

@@ -13,9 +13,11 @@ from oildrop.rules.catalogue import CATALOGUE
 from oildrop.rules.outcomes import MEANINGS
 from oildrop.rules.records import Metric, RunSpec
 from oildrop.rules.system import System
-from oildrop.site.pages.formats import escaped, scalar_text
+from oildrop.site.pages.formats import escaped, number, scalar_text
 
 _SHOWN_ALWAYS = ("execution.dtype", "execution.compile")
+_CONCURRENCY = "scenario.concurrency"
+_SHOWN_ELSEWHERE = (*_SHOWN_ALWAYS, "scenario.name", _CONCURRENCY)
 _TONES = {"exact": "good", "censored": "near", "infinite": "bad", "none": "none"}
 
 
@@ -50,13 +52,29 @@ def settings_text(spec: RunSpec) -> str:
     """Dtype, compile mode and whatever else was changed, such as `bf16 · inductor · execution.threads=2`."""
     settings = spec.settings
     shown = [scalar_text(settings[key]) for key in _SHOWN_ALWAYS if key in settings]
-    changed = [f"{key}={scalar_text(new)}" for key, (_, new) in spec.changed.items() if key not in _SHOWN_ALWAYS]
-    return " · ".join(shown + changed)
+    changed = [f"{key}={scalar_text(new)}" for key, (_, new) in spec.changed.items() if key not in _SHOWN_ELSEWHERE]
+    return joined([*shown, *changed, _in_flight(spec), "probes" if spec.kind == "probe" else ""])
+
+
+def _in_flight(spec: RunSpec) -> str:
+    """How many requests scenario concurrency keeps in flight; empty in any other."""
+    return f"{spec.settings.get(_CONCURRENCY)} in flight" if spec.scenario == "concurrency" else ""
 
 
 def variant_text(spec: RunSpec) -> str:
-    """What beside the machine makes a configuration, such as `torch-cpu · fp32 · eager · closed`."""
-    return joined([spec.backend, settings_text(spec), spec.division])
+    """What beside the machine makes a run, such as `torch-cpu · fp32 · eager · closed · server at 40 queries/s`."""
+    return joined([spec.backend, settings_text(spec), spec.division, arrivals_text(spec)])
+
+
+def arrivals_text(spec: RunSpec) -> str:
+    """How requests arrive; empty for a training."""
+    rate = "" if spec.rate_per_s is None else f" at {number(spec.rate_per_s)} queries/s"
+    return f"{spec.scenario}{rate}" if spec.scenario else ""
+
+
+def place_text(spec: RunSpec) -> str:
+    """Benchmark and tier, and of a served run its scenario."""
+    return " ".join(word for word in (spec.benchmark, spec.tier, spec.scenario) if word)
 
 
 def framework_text(system: System | None, backend: str) -> str:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from markupsafe import Markup
 
 from oildrop.results.rows import RunRow
+from oildrop.rules.headline import headline_of
 from oildrop.rules.records import Finding, RunSpec
 from oildrop.rules.rulebook import Rulebook
 from oildrop.site.pages import labels
@@ -16,11 +17,11 @@ from oildrop.site.pages.addresses import system_address
 from oildrop.site.pages.formats import ascii_markup, escaped, scalar_text, scaled, time_element
 from oildrop.site.pages.metric_rows import STATUS_WORDS
 from oildrop.site.pages.rendering import Value, render
+from oildrop.site.pages.run_charts import RUN_ROOT
 from oildrop.site.pages.run_table import has_tokens
+from oildrop.site.pages.served_values import percentile_rows, requests_text
 
-ROOT = "../../"
-"""From a run's page to the root of the site."""
-
+ROOT = RUN_ROOT
 _FIGURES = ("power_w", "busy_fraction", "memory_peak_bytes")
 
 
@@ -33,7 +34,7 @@ def run_values(row: RunRow, rulebook: Rulebook, anchor: str) -> dict[str, Value]
         "badge": labels.outcome_badge(row.outcome),
         "meaning": labels.outcome_text(row.outcome),
         "reason": judgement.reason,
-        "place": _place(spec.benchmark, spec.tier, anchor, labels.device_name(row), spec.system_id),
+        "place": _place(labels.place_text(spec), anchor, labels.device_name(row), spec.system_id),
         "variant": labels.variant_text(spec),
         "created": time_element(spec.created_utc),
         "note": spec.note,
@@ -46,6 +47,9 @@ def run_values(row: RunRow, rulebook: Rulebook, anchor: str) -> dict[str, Value]
         "settings": _settings(*_typed(spec)),
         "facts": _facts(row),
         "command": " ".join(map(_quoted, spec.command)),
+        "trains": spec.scenario is None,
+        "requests": requests_text(digest.served) if digest.served else None,
+        "percentiles": percentile_rows(row) if spec.scenario is not None else None,
     }
 
 
@@ -53,10 +57,10 @@ _quoted = lru_cache(maxsize=4096)(shlex.quote)
 
 
 @lru_cache(maxsize=4096)
-def _place(benchmark: str, tier: str, anchor: str, machine: str, system_id: str) -> Markup:
+def _place(name: str, anchor: str, machine: str, system_id: str) -> Markup:
     """Links to a run's configuration and system."""
     link = Markup('<a href="{}{}">{}</a>')
-    results = link.format(ROOT, f"index.html#{anchor}", f"{benchmark} {tier}")
+    results = link.format(ROOT, f"index.html#{anchor}", name)
     return results + Markup(" &middot; ") + link.format(ROOT, system_address(system_id), machine)
 
 
@@ -67,10 +71,8 @@ def _findings(findings: Sequence[Finding], rulebook: Rulebook) -> Markup:
 
 def _figures(row: RunRow) -> Markup:
     """The numbers at the head of a run; a missing one says why."""
-    headline = ("time_to_target_s",) if row.spec.kind == "to_target" else ()
-    rate = "train_tokens_per_s" if has_tokens(row) else "train_samples_per_s"
     found = []
-    for name in (*headline, rate, *_FIGURES):
+    for name in (*_head_metrics(row), *_FIGURES):
         metric = row.headlines.get(name)
         if metric is None:
             continue
@@ -81,6 +83,16 @@ def _figures(row: RunRow) -> Markup:
             shown = f"<b>{text}</b> {escaped(unit)}"
             found.append(f"<div><dt>{escaped(labels.metric_label(name))}</dt><dd>{shown}</dd></div>\n")
     return Markup(ascii_markup("".join(found)))
+
+
+def _head_metrics(row: RunRow) -> tuple[str, ...]:
+    """What a run of its kind is known by, first."""
+    spec = row.spec
+    if spec.scenario is not None:
+        headline = headline_of("serve", spec.scenario) or "requests_per_s"
+        return tuple(dict.fromkeys((headline, "requests_per_s", "output_tokens_per_s", "error_fraction")))
+    rate = "train_tokens_per_s" if has_tokens(row) else "train_samples_per_s"
+    return ("time_to_target_s", rate) if spec.kind == "to_target" else (rate,)
 
 
 @lru_cache(maxsize=1024)

@@ -17,6 +17,11 @@ from oildrop.site.pages.formats import escaped
 from oildrop.site.pages.line_charts import FloatArray, LineChart, draw_lines
 from oildrop.site.pages.phase_bars import phase_bars
 from oildrop.site.pages.rendering import Value
+from oildrop.site.pages.searches import Searches, search_address, search_rows
+from oildrop.site.pages.served_charts import Drawn, rate_chart, served_charts
+
+RUN_ROOT = "../../"
+"""From a run's page to the root of the site."""
 
 MOST_TRACES = 12
 """More traces than these stay in the bundle: a page with hundreds cannot be read."""
@@ -37,29 +42,47 @@ _COUNTERS = {"energy_j": ("Power from the energy counter", "W", 1.0), "cpu_s": (
 _ORDER = {name: place for place, name in enumerate([*_LEVELS, *_COUNTERS])}
 
 
-def run_figures(rows: Sequence[RunRow], rulebook: Rulebook) -> list[dict[str, Value]]:
-    """Of each run its curve (None where no evaluation was made), traces and phases, drawn all at once."""
+def run_figures(rows: Sequence[RunRow], rulebook: Rulebook, searches: Searches) -> list[dict[str, Value]]:
+    """Of each run its curve (None where no evaluation was made), requests, search, traces and phases, all at once."""
     curves = [curve_chart(row, rulebook.benchmarks.get(row.spec.benchmark)) for row in rows]
+    served = [_served(row, searches.get(row.run_id, ())) for row in rows]
     traces = trace_charts([row.digest.traces for row in rows])
-    found = iter(draw_lines([chart for chart in curves if chart] + [chart for each in traces for chart, _ in each]))
+    captioned = [one for each in (*served, *traces) for one in each]
+    found = iter(draw_lines([chart for chart in curves if chart] + [chart for chart, _ in captioned]))
     drawn = [_curve_figure(*next(found)) if chart else None for chart in curves]
+    answers = [Markup("".join([_figure(*next(found), words) for _, words in each])) for each in served]
     phases = phase_bars([row.digest.phases for row in rows])
     return [
         {
             "curve": curve,
-            "traces": Markup("".join([_trace_figure(*next(found), origin) for _, origin in each])),
+            "answers": shown,
+            **_search(row, searches.get(row.run_id, ())),
+            "traces": Markup("".join([_figure(*next(found), origin) for _, origin in each])),
             "phases": bars,
         }
-        for curve, each, bars in zip(drawn, traces, phases, strict=True)
+        for row, curve, shown, each, bars in zip(rows, drawn, answers, traces, phases, strict=True)
     ]
+
+
+def _search(row: RunRow, search: Sequence[RunRow]) -> dict[str, Value]:
+    """The table of a run's search and its CSV file; None where it was part of none."""
+    if not search:
+        return {"search": None, "search_csv": None}
+    return {"search": search_rows(search, row.run_id, RUN_ROOT), "search_csv": RUN_ROOT + search_address(search)}
+
+
+def _served(row: RunRow, search: Sequence[RunRow]) -> list[Drawn]:
+    """The charts of a served run, that of its search last."""
+    rates_of_search = rate_chart(search)
+    return [*served_charts(row), *([rates_of_search] if rates_of_search else [])]
 
 
 def _curve_figure(chart: str, says: str) -> Markup:
     return Markup(f"<figure>{chart}<figcaption>Quality at each evaluation: {says}</figcaption></figure>")
 
 
-def _trace_figure(chart: str, says: str, origin: str) -> str:
-    return f"<figure>{chart}<figcaption>{says}; {origin}</figcaption></figure>\n"
+def _figure(chart: str, says: str, words: str) -> str:
+    return f"<figure>{chart}<figcaption>{says}; {words}</figcaption></figure>\n"
 
 
 def curve_chart(row: RunRow, benchmark: Benchmark | None) -> LineChart | None:

@@ -17,6 +17,7 @@ from oildrop.site.pages.metric_rows import METRICS_HEADER, metric_rows
 from oildrop.site.pages.rendering import Value, fill
 from oildrop.site.pages.run_article import ROOT, run_values
 from oildrop.site.pages.run_charts import run_figures
+from oildrop.site.pages.searches import searches_of, write_searches
 
 T = TypeVar("T")
 
@@ -35,8 +36,10 @@ def write_run_pages(site: Site, rows: Sequence[RunRow], anchors: Mapping[str, st
     files: dict[str, list[RunRow]] = {}
     for row in sorted(rows, key=lambda row: row.run_id):
         files.setdefault(metrics_address(row.run_id), []).append(row)
+    searches = searches_of(rows)
+    write_searches(site, searches)
     for some in batched(files.items(), FILES_AT_ONCE):
-        figures = iter(run_figures([row for _, group in some for row in group], site.rulebook))
+        figures = iter(run_figures([row for _, group in some for row in group], site.rulebook, searches))
         for path, group in some:
             _write_file(site, path, [(row, anchors[row.run_id], next(figures)) for row in group])
 

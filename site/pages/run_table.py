@@ -20,9 +20,15 @@ from oildrop.site.pages.metric_rows import STATUS_WORDS
 CSV_HEADER = (
     "run_id", "created_utc", "benchmark", "tier", "division", "backend", "kind", "system", "system_id", "workload_id",
     "software_id", "set_id", "settings", "seed", "seed_index", "seeds_chosen", "outcome", "reason", "sealed",
-    *CATALOGUE,
+    "scenario", "rate_per_s", *CATALOGUE,
 )  # fmt: skip
 
+_POWER_COLUMNS = (("power_w", "Power (W)", 1.0), ("busy_fraction", "Busy (%)", 100.0))
+_SERVED_COLUMNS = (
+    ("requests_per_s", "Requests/s", 1.0), ("latency_s_p90", "Latency p90 (ms)", 1e3),
+    ("ttft_s_p99", "TTFT p99 (ms)", 1e3), ("tpot_s_p99", "TPOT p99 (ms)", 1e3),
+    ("output_tokens_per_s", "Output tokens/s", 1.0), ("error_fraction", "Failed (%)", 100.0),
+)  # fmt: skip
 _RATE_HEADINGS = {"train_tokens_per_s": "Tokens/s", "train_samples_per_s": "Samples/s"}
 
 
@@ -65,22 +71,29 @@ class RunTable:
 def run_table(rows: Sequence[RunRow], *, key: str, caption: str, csv: str, root: str = "") -> RunTable:
     """The table of `rows` in the order given, on a page that reaches the site's root by `root`."""
     notes = Notes(key)
-    rate = _rate_of(rows)
-    names = (("time_to_target_s", 1.0), (rate, 1.0), ("power_w", 1.0), ("busy_fraction", 100.0))
+    columns = _columns(rows)
     lines = []
     for row in rows:
-        cells = [f'<td class="n">{_cell(row.headlines.get(name), factor, notes)}</td>' for name, factor in names]
+        cells = [f'<td class="n">{_cell(row.headlines.get(name), factor, notes)}</td>' for name, _, factor in columns]
         lines.append(_line(row, "".join(cells), root))
-    columns = ("Time to target (s)", _RATE_HEADINGS[rate], "Power (W)", "Busy (%)")
+    headings = tuple(heading for _, heading, _ in columns)
     return RunTable(
-        key=key, caption=caption, csv=csv, columns=columns, body=Markup("".join(lines)), notes=notes.numbers
+        key=key, caption=caption, csv=csv, columns=headings, body=Markup("".join(lines)), notes=notes.numbers
     )
+
+
+def _columns(rows: Sequence[RunRow]) -> tuple[tuple[str, str, float], ...]:
+    """Metric, heading and factor of each column of numbers: those of the kind of run that `rows` are."""
+    if any(row.spec.scenario for row in rows):
+        return _SERVED_COLUMNS
+    rate = _rate_of(rows)
+    return (("time_to_target_s", "Time to target (s)", 1.0), (rate, _RATE_HEADINGS[rate], 1.0), *_POWER_COLUMNS)
 
 
 def _line(row: RunRow, cells: str, root: str) -> str:
     """One row of the body; made by hand, as ten thousand of them through a template take seconds."""
     spec = row.spec
-    reason = row.judgement.reason if row.outcome != "ok" else None
+    reason = row.judgement.reason
     why = f'<br><span class="why">{escape(reason)}</span>' if reason else ""
     seed = "chosen" if spec.seed_index is None else spec.seed_index
     machine = labels.device_name(row)
@@ -134,5 +147,5 @@ def _csv_cells(row: RunRow) -> tuple[Cell, ...]:
         spec.run_id, spec.created_utc, spec.benchmark, spec.tier, spec.division, spec.backend, spec.kind,
         labels.device_name(row), spec.system_id, spec.workload_id, spec.software_id, spec.set_id,
         labels.settings_text(spec), spec.seed, spec.seed_index, spec.seeds_chosen, row.outcome, row.judgement.reason,
-        row.sealed, *values,
+        row.sealed, spec.scenario, spec.rate_per_s, *values,
     )  # fmt: skip

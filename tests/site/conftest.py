@@ -23,7 +23,18 @@ BUILT = "2026-11-22T12:34:56Z"
 @pytest.fixture(scope="session")
 def runs() -> ModuleType:
     """The module that makes up runs (`synthetic_runs.py` beside this file)."""
-    spec = importlib.util.spec_from_file_location("synthetic_runs", Path(__file__).with_name("synthetic_runs.py"))
+    return beside("synthetic_runs")
+
+
+@pytest.fixture(scope="session")
+def served() -> ModuleType:
+    """The module that makes up served runs (`synthetic_served.py` beside this file)."""
+    return beside("synthetic_served")
+
+
+def beside(name: str) -> ModuleType:
+    """A module of this folder, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
@@ -66,9 +77,13 @@ def build(rows: list[Any], rulebook: Any, out: Path, *, most_shards: int) -> Bui
 
 
 @pytest.fixture(scope="session")
-def every_outcome(runs: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BuiltSite]:
-    """The site of a small store in which every outcome stands."""
-    yield build(runs.one_of_each(), runs.rulebook(), tmp_path_factory.mktemp("site") / "page", most_shards=99)
+def every_outcome(
+    runs: ModuleType, served: ModuleType, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[BuiltSite]:
+    """The site of a small store in which every outcome stands, of trainings and of served runs."""
+    rows = [*served.served_rows(runs.system()), *runs.one_of_each()]
+    rulebook = served.with_served(runs.rulebook())
+    yield build(rows, rulebook, tmp_path_factory.mktemp("site") / "page", most_shards=99)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from oildrop.site.pages.boards import boards_of
 from oildrop.site.pages.build import build_site
 
@@ -48,12 +50,46 @@ def test_ranks_are_given_within_a_division_and_only_to_five_runs(runs):
 def test_runs_of_a_kind_without_headline_are_shown_unranked(runs):
     row = runs.row(1, points=2)
     row = type(row)(
-        spec=row.spec.model_copy(update={"kind": "probe"}), system=row.system, judgement=row.judgement,
+        spec=row.spec.model_copy(update={"kind": "calibrate"}), system=row.system, judgement=row.judgement,
         digest=row.digest, sealed=True, bundle_id=None,
     )  # fmt: skip
     ((configuration_,),) = [board.configurations for board in boards_of([row])]
     assert configuration_.summary.standing == "unranked" and configuration_.rank is None
-    assert configuration_.summary.reason == "runs of kind probe have no headline metric"
+    assert configuration_.summary.reason == "runs of kind calibrate have no headline metric"
+
+
+def test_scenarios_have_boards_of_their_own_and_probes_stand_last_and_uncounted(runs, served):
+    machine = runs.system()
+    rows = [runs.row(1, points=2), *served.served_rows(machine)]
+    boards = boards_of(rows)
+    assert [(board.name, board.slug) for board in boards] == [
+        ("lm-pretrain nano", "lm-pretrain-nano"),
+        ("lm-generate nano concurrency", "lm-generate-nano.in.concurrency"),
+        ("lm-generate nano offline", "lm-generate-nano.in.offline"),
+        ("lm-generate nano server", "lm-generate-nano.in.server"),
+        ("lm-generate nano single-stream", "lm-generate-nano.in.single-stream"),
+    ]
+    serve, probes = boards[3].configurations
+    assert (serve.summary.kind, serve.summary.metric) == ("serve", "requests_per_s")
+    assert serve.summary.estimate == pytest.approx(80.0)
+    assert (probes.summary.kind, probes.summary.standing, probes.summary.estimate) == ("probe", "unranked", None)
+    assert "none is counted" in probes.summary.reason
+    assert len(probes.rows) == 4
+
+
+@pytest.mark.parametrize(("scenario", "scales", "order"), [
+    ("single-stream", (2.0, 1.0), [1, 0]),  # by latency: lower is better
+    ("offline", (1.0, 2.0), [1, 0]),        # by requests a second: higher is better
+])  # fmt: skip
+def test_served_configurations_are_ordered_by_the_better_headline(runs, served, scenario, scales, order):
+    machines = [runs.system(index) for index in range(2)]
+    rows = []
+    for index, (machine, scale) in enumerate(zip(machines, scales, strict=True)):
+        rate = scale if scenario == "offline" else None
+        made = served.served_row(f"2026112{index}-run", machine, scenario=scenario, scale=scale, rate_per_s=rate)
+        rows.append(made)
+    (board,) = boards_of(rows)
+    assert [part.rows[0].run_id for part in board.configurations] == [rows[index].run_id for index in order]
 
 
 def test_a_thousand_failures_go_to_several_pages_and_none_is_left_out(runs, tmp_path):
