@@ -53,6 +53,9 @@ class Progress(Protocol):
     ) -> None:
         """An evaluation after `samples` samples; times in seconds since the run began."""
 
+    def served(self, answered: int, elapsed_s: float) -> None:
+        """So many requests have been answered, `elapsed_s` seconds after the warm-up."""
+
     def run_ended(self, row: RunRow) -> None:
         """The run has ended and was judged."""
 
@@ -119,12 +122,13 @@ def run_one(
             salt=salt,
             redact=host_redactor(salt),
             step_cost_s=cost_s,
+            keep_weights=planned.keep_weights,
             unsupported_reason=planned.unsupported_reason,
+            environment=planned.environment,
         )
         tier = load_rulebook().benchmarks[spec.benchmark].tiers[spec.tier]
         ending = supervise(job, _Telling(progress, spec, tier))
         lock.remove()
-            environment=planned.environment,
     (row,) = ingest_runs(layout, [writer.path])
     return row, ending
 
@@ -177,3 +181,7 @@ class _Telling:
         elapsed_s = time.monotonic() - self._start_s
         tier = self._tier
         self._progress.trained(samples, self._cap_samples, quality, tier.target, elapsed_s, tier.reference_time_s)
+
+    def served(self, answered: int) -> None:
+        """Passed on with the time since the warm-up."""
+        self._progress.served(answered, time.monotonic() - self._start_s)

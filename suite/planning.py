@@ -43,9 +43,10 @@ class RunRequest:
         seeds: Seed numbers of the rulebook's sequence, chosen by hand; such runs are never ranked.
         changes: Settings to change, as text by dotted key.
         rate_per_s: Queries a second in a scenario with arrivals; None searches for the highest that holds its bounds.
+        keep_weights: Folder that gets each run's trained weights, as `<run_id>.safetensors`; None keeps none.
         concurrency: Requests in flight of scenario `concurrency`, a set each.
-    """
         server: The server to ask, of a benchmark that asks one.
+    """
 
     benchmarks: tuple[str, ...] = ()
     suite: str | None = None
@@ -59,12 +60,13 @@ class RunRequest:
     memory_limit_bytes: int | None = None
     note: str | None = None
     max_restarts: int = 0
+    keep_weights: Path | None = None
     scenario: str | None = None
     rate_per_s: float | None = None
     concurrency: tuple[int, ...] = ()
-
-
     server: ServerRequest | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class PlannedSet:
     """The runs of one configuration, ready to start.
@@ -73,12 +75,13 @@ class PlannedSet:
         system: The machine as probed once for the whole plan.
         unsupported_reason: Why the backend cannot run here; such a set holds one run, recorded as `unsupported`.
         backend_why: Why this backend was picked.
+        keep_weights: Folder that gets each run's trained weights; None keeps none.
         expected_s: Reference time of one run in seconds; None for fixed work.
         search: How the rate of the runs is found; None where nothing is searched, then `specs` are the runs.
+        environment: Variables that the runs' workers get and no bundle holds.
     """
 
     benchmark: str
-        environment: Variables that the runs' workers get and no bundle holds.
     tier: str
     backend: str
     division: str
@@ -87,12 +90,13 @@ class PlannedSet:
     unsupported_reason: str | None
     backend_why: str
     expected_s: float | None
+    keep_weights: Path | None = None
     search: Search | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Wanted:
-    environment: Mapping[str, str] = field(default_factory=dict)
     """One configuration that was asked for."""
 
     benchmark: Benchmark
@@ -115,11 +119,11 @@ class _Host:
     note: str | None
     backend: str
     backend_why: str
+    server: Server | None
 
 
 def plan(request: RunRequest, layout: StoreLayout, *, create: bool = False) -> list[PlannedSet]:
     """Complete specs of every run asked for, a set a benchmark.
-    server: Server | None
 
     With `create` a new store gets its identity; without it nothing is written, and the ids that depend on a new
     store's identity hold for this plan alone.
@@ -137,10 +141,6 @@ def plan(request: RunRequest, layout: StoreLayout, *, create: bool = False) -> l
     wanted = _all_wanted(request, entries, rulebook)
     redact = host_redactor()
     identity = store_identity(layout, create=create)
-    host = _Host(
-        request=request,
-        rulebook=rulebook,
-        layout=layout,
     system = redact_system(probe_system(identity.salt), redact)
     server = None
     if request.server is not None:
@@ -149,6 +149,10 @@ def plan(request: RunRequest, layout: StoreLayout, *, create: bool = False) -> l
         wanted = _all_wanted(request, entries, rulebook)
         system = system.model_copy(update={"declared": server.declared})
     backend, why = _backend(request, server)
+    host = _Host(
+        request=request,
+        rulebook=rulebook,
+        layout=layout,
         system=system,
         store_id=identity.store_id,
         session_id=secrets.token_hex(8),
@@ -156,15 +160,11 @@ def plan(request: RunRequest, layout: StoreLayout, *, create: bool = False) -> l
         note=None if request.note is None else redact(request.note),
         backend=backend,
         backend_why=why,
+        server=server,
     )
     return [_planned_set(host, one) for one in wanted]
 
 
-        server=server,
-def _entries(request: RunRequest) -> tuple[Entry, ...]:
-    if request.benchmarks and request.suite:
-        raise UsageError(f"give benchmarks or --suite {request.suite}, not both")
-    if request.benchmarks:
 def _backend(request: RunRequest, server: Server | None) -> tuple[str, str]:
     """The backend, and why this one."""
     if server is not None:
@@ -176,6 +176,10 @@ def _all_wanted(request: RunRequest, entries: Sequence[Entry], rulebook: Ruleboo
     return [one for entry in entries for one in _wanted(request, entry, find_benchmark(rulebook, entry.benchmark))]
 
 
+def _entries(request: RunRequest) -> tuple[Entry, ...]:
+    if request.benchmarks and request.suite:
+        raise UsageError(f"give benchmarks or --suite {request.suite}, not both")
+    if request.benchmarks:
         return tuple(Entry(name) for name in dict.fromkeys(request.benchmarks))
     suite = request.suite or "default"
     if suite not in SUITES:
@@ -206,6 +210,10 @@ def _one_wanted(request: RunRequest, benchmark: Benchmark, changes: Mapping[str,
     require_even_shares(resolved.settings)
     terms = terms_of(benchmark, tier, resolved.settings)
     if terms is not None:
+        if request.keep_weights is not None:
+            raise UsageError(
+                f"--keep-weights is for benchmarks that train; {benchmark.name} trains nothing: leave it out"
+            )
         rate_per_s, restarts = request.rate_per_s, request.max_restarts
         require_served(benchmark.tiers[tier], terms, resolved.settings, rate_per_s=rate_per_s, max_restarts=restarts)
     return _Wanted(benchmark=benchmark, changes=changes, resolved=resolved, terms=terms)
@@ -285,16 +293,12 @@ def _planned_set(host: _Host, wanted: _Wanted) -> PlannedSet:
         unsupported_reason=None if found.available else "; ".join(filter(None, (found.reason, found.install))),
         backend_why=host.backend_why,
         expected_s=tier.reference_time_s,
+        keep_weights=request.keep_weights,
         search=_search(request, wanted.terms, runs=len(specs)) if found.available else None,
+        environment={} if host.server is None else host.server.environment,
     )
 
 
-def _search(request: RunRequest, terms: Terms | None, *, runs: int) -> Search | None:
-    """How the rate is found in a scenario with arrivals; None where there are none or the rate is given."""
-    if terms is None or terms.first_rate_per_s is None or request.rate_per_s is not None:
-        return None
-    return search_of(terms.first_rate_per_s, finals=runs, short=terms.minimum_s < SHORT_RUN_S)
-        environment={} if host.server is None else host.server.environment,
 def _availability(host: _Host) -> Availability:
     """Whether the runs can be made: on this machine, or by the server that was asked for."""
     if host.server is None:
@@ -302,3 +306,8 @@ def _availability(host: _Host) -> Availability:
     return Availability(backend=ENDPOINT, available=host.server.reason is None, reason=host.server.reason)
 
 
+def _search(request: RunRequest, terms: Terms | None, *, runs: int) -> Search | None:
+    """How the rate is found in a scenario with arrivals; None where there are none or the rate is given."""
+    if terms is None or terms.first_rate_per_s is None or request.rate_per_s is not None:
+        return None
+    return search_of(terms.first_rate_per_s, finals=runs, short=terms.minimum_s < SHORT_RUN_S)

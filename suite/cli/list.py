@@ -8,6 +8,7 @@ import typer
 
 from oildrop.suite.cli import options
 from oildrop.suite.cli.lazy import PlainCommand, make_app
+from oildrop.suite.cli.list_served import print_scenarios, repeat_hint
 from oildrop.suite.cli.numbers import show_duration, show_number
 from oildrop.suite.cli.output import print_document, print_table, screen
 
@@ -109,7 +110,7 @@ def _benchmark_document(rulebook: Rulebook, benchmark: Benchmark) -> dict[str, A
 
 def _tier(tier: Tier) -> dict[str, Any]:
     fields = ("minimum_runs", "target", "steps", "cap_samples", "reference_time_s", "deadline_s", "provisional")
-    return {"kind": tier.kind, **{name: getattr(tier, name) for name in fields}}
+    return {"kind": tier.kind, **{name: getattr(tier, name) for name in fields}, "scenarios": tier.scenarios}
 
 
 def _settings(benchmark: Benchmark) -> list[dict[str, Any]]:
@@ -134,6 +135,7 @@ def _print_benchmark(benchmark: Benchmark, document: dict[str, Any]) -> None:
     console.print(f"{benchmark.name}: {benchmark.title}\n{benchmark.summary}\n")
     rows = [(name, *_tier_cells(benchmark, tier)) for name, tier in benchmark.tiers.items()]
     print_table(console, ("tier", "aims at", "ends at the latest after", "runs"), rows, right="runs")
+    print_scenarios(console, benchmark)
     for name, tier in benchmark.tiers.items():
         if tier.provisional:
             console.print(f"tier {name} is provisional and never ranked: {tier.provisional}")
@@ -156,16 +158,17 @@ def _print_benchmark(benchmark: Benchmark, document: dict[str, Any]) -> None:
             f"  samples to target, tier {reference.tier}: {len(reference.seeds)} reference runs, "
             f"{reference.framework} {reference.dtype}, {reference.how} ({reference.measured})"
         )
+    hint = repeat_hint(benchmark)
+    console.print(f"\n{hint}" if hint else "", end="")
     console.print(f"\nTo change a key: oildrop run {benchmark.name} --set KEY=VALUE (a locked one: --division open)")
 
 
 def _tier_cells(benchmark: Benchmark, tier: Tier) -> tuple[str, str, str]:
     sign = "≤" if benchmark.quality.better == "lower" else "≥"
-    aim = (
-        f"{tier.steps} steps"
-        if tier.target is None
-        else f"{benchmark.quality.metric} {sign} {show_number(tier.target)} {benchmark.quality.unit}"
-    )
+    quality = f"{benchmark.quality.metric} {sign} {show_number(tier.target or 0)} {benchmark.quality.unit}"
+    aim = quality if tier.target is not None else f"{tier.steps} steps" if tier.steps else "answers"
+    if tier.scenarios and tier.target is not None:
+        aim = f"answers with {quality}"
     cap = "" if tier.cap_samples is None else f"{show_number(tier.cap_samples)} samples, "
     return aim, f"{cap}{show_duration(tier.deadline_s)}", str(tier.minimum_runs)
 

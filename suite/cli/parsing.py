@@ -71,6 +71,17 @@ def parse_rate(value: float | None) -> float | None:
     return value
 
 
+def make_folder(option: str, path: Path) -> Path:
+    """`path` as a folder that exists, with its whole address. Raises UsageError where it cannot be made or written."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{option} {path}: {error.strerror}; name a folder that can be written") from error
+    if not os.access(path, os.W_OK):
+        raise UsageError(f"{option} {path} cannot be written; name another folder")
+    return path.resolve()
+
+
 def parse_settings(words: Sequence[str]) -> dict[str, str]:
     """`key=value` words as a mapping. Raises UsageError for a missing `=` or a key named twice."""
     settings: dict[str, str] = {}

@@ -73,6 +73,9 @@ class LineProgress:
     ) -> None:
         """The run got further; `elapsed_s` and `expected_s` are seconds of training."""
 
+    def served(self, answered: int, elapsed_s: float) -> None:
+        """The run got further; `elapsed_s` seconds of serving."""
+
     def run_ended(self, row: RunRow) -> None:
         """A run is judged: one line says how it ended."""
         self.console.print(ended_line(row, self.number, self.total))
@@ -161,6 +164,10 @@ class LiveProgress(LineProgress):
             took_s=self._took_s,
         )
         self._left = what_is_left(elapsed_s, run_left, set_left, overdue=whole_s is not None and run_left is None)
+        self._draw()
+
+    def served(self, answered: int, elapsed_s: float) -> None:
+        self._how_far = f"{answered} requests answered in {show_duration(elapsed_s)}"
         self._draw()
 
     def run_ended(self, row: RunRow) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from oildrop.suite.cli.headlines import named
-from oildrop.suite.cli.numbers import show_value
+from oildrop.suite.cli.numbers import count, show_value
 from oildrop.suite.cli.output import screen
 
 if TYPE_CHECKING:
@@ -23,9 +23,13 @@ def print_report(layout: StoreLayout, report: ExecutionReport, document: dict[st
         console.print()
     for summary in document["summary"]:
         console.print(summary_sentence(summary))
-    otherwise = sum(row.outcome != "ok" for row in report.rows)
+    runs = [row for row in report.rows if row.spec.kind != "probe"]
+    otherwise = sum(row.outcome != "ok" for row in runs)
     if otherwise:
-        console.print(f"{otherwise} of {len(report.rows)} runs ended otherwise than ok; each is kept and shown.")
+        console.print(f"{otherwise} of {len(runs)} runs ended otherwise than ok; each is kept and shown.")
+    probes = len(report.rows) - len(runs)
+    if probes:
+        console.print(f"{count(probes, 'probe')} looked for the highest rate; each is kept and shown, none counts.")
     if report.cancelled:
         console.print("Stopped by hand: the runs that were left were not started.")
     console.print(f"\nThe store: {layout.root}")

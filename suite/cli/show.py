@@ -9,6 +9,7 @@ import typer
 
 from oildrop.suite.cli import options
 from oildrop.suite.cli.findings import print_findings
+from oildrop.suite.cli.headlines import arrivals
 from oildrop.suite.cli.lazy import PlainCommand, make_app
 from oildrop.suite.cli.numbers import show_number, show_value
 from oildrop.suite.cli.output import outcome_text, print_document, print_table, screen
@@ -95,6 +96,10 @@ def _print_head(console: Console, layout: StoreLayout, row: RunRow) -> None:
     chosen = ", chosen by hand: never ranked" if spec.seeds_chosen else ""
     console.print(f"run {row.run_id}, started {spec.created_utc}")
     console.print(f"{spec.benchmark} {spec.tier}, division {spec.division}, {spec.backend}")
+    if spec.scenario is not None:
+        console.print(f"requests arrive: {arrivals(spec)}")
+    if spec.parent_run_id is not None:
+        console.print(f"part of the search that began with run {spec.parent_run_id}")
     console.print(f"seed {spec.seed}{number}{chosen}")
     for key, (default, changed) in spec.changed.items():
         console.print(f"changed: {key} {setting_text(default)} → {setting_text(changed)}")

@@ -20,8 +20,14 @@ def sides_of(a: RunRow, b: RunRow, rows: Iterable[RunRow]) -> tuple[Side, Side]:
     same configuration are told apart by their set.
 
     Raises:
-        UsageError: Both runs belong to the same set.
+        UsageError: Both runs belong to the same set, or one is a probe.
     """
+    for row in (a, b):
+        if row.spec.kind == "probe":
+            raise UsageError(
+                f"{row.run_id} is a probe of a search for the highest rate, and probes are not compared; name the run "
+                "of kind serve that was made at the rate found (`oildrop runs` lists them)"
+            )
     if a.spec.set_id == b.spec.set_id:
         raise UsageError(
             f"{a.run_id} and {b.run_id} belong to the same set ({a.spec.set_id}): there is nothing to compare; "
