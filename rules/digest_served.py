@@ -86,7 +86,7 @@ def _distributions(served: Served) -> tuple[Distribution, ...]:
 def quantiles(values: Sequence[float]) -> tuple[float, ...]:
     """The value that each hundredth holds, by nearest rank; it ends before the first infinite one."""
     ordered = sorted(values)
-    picked = [ordered[math.ceil(len(ordered) * part / QUANTILES) - 1] for part in range(1, QUANTILES + 1)]
+    picked = [ordered[-(-len(ordered) * part // QUANTILES) - 1] for part in range(1, QUANTILES + 1)]
     return tuple(value for value in picked if math.isfinite(value))
 
 
