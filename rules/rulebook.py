@@ -191,7 +191,7 @@ class Benchmark(Record):
     """One benchmark file, resolved.
 
     Attributes:
-        flops_formula: None where the model is not the rulebook's, as in a server that somebody else runs; so for `gates`.
+        flops_formula: None, as `gates` is, where the model is not the rulebook's but that of somebody else's server.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{1,30}$")

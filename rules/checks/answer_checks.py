@@ -16,7 +16,7 @@ TRUNCATED = "truncated"
 def answers_as_long_as_asked(judged: Judged) -> Iterator[Broken]:
     """Output tokens are those asked for."""
     served = judged.case.served
-    if served is None or _counted_by(judged) == "chunks":
+    if served is None:
         return
     table = served.table
     other = [row for row in served.answered if _is_other(table.output_tokens[row], table.expected_tokens[row])]
@@ -132,14 +132,30 @@ def weights_trained(judged: Judged) -> Iterator[Broken]:
 
 @rule("R046")
 def tokens_counted(judged: Judged) -> Iterator[Broken]:
-    """Tokens counted by chunks are said to be."""
-    if _counted_by(judged) == "chunks":
+    """Tokens counted by the pieces of answers are said to be."""
+    pieces = _said(judged, "tokens_counted_by").get("chunks")
+    if pieces:
         yield broken(
-            "tokens were counted by the pieces in which answers came",
+            f"tokens of {pieces} answers were counted by the pieces in which they came",
             "let the server report usage, or give its tokenizer with --tokenizer",
+            requests=pieces,
         )
 
 
-def _counted_by(judged: Judged) -> object:
-    event = judged.case.evidence.last(keys.SERVE)
-    return event.meta.get("tokens_counted_by") if event is not None else None
+@rule("R047")
+def not_ended_early(judged: Judged) -> Iterator[Broken]:
+    """No answer was ended by the model itself."""
+    event = judged.case.evidence.last(keys.SERVED)
+    ended = event.meta.get("ended_by_model") if event is not None else None
+    if isinstance(ended, int) and ended > 0:
+        message = f"the model ended {ended} answers before the tokens that were asked for"
+        yield broken(message, "let the server ignore the end of text, where it can", requests=ended)
+
+
+def _said(judged: Judged, name: str) -> dict[str, int]:
+    """Counts by word that the generator logged under `name` when it had served; {} where it did not."""
+    event = judged.case.evidence.last(keys.SERVED)
+    found = event.meta.get(name) if event is not None else None
+    return (
+        {str(word): count for word, count in found.items() if isinstance(count, int)} if isinstance(found, dict) else {}
+    )

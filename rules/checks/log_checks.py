@@ -11,8 +11,6 @@ from oildrop.rules.events import Event
 RECEIPT_LIMIT_NS = 5_000_000_000
 TIMING_MARKS = frozenset({keys.RUN_START, keys.RUN_STOP, keys.EVAL_STOP})
 REPEAT = "repeat the run; if it happens again, report it with the bundle"
-WEIGHED = ("target_missed", "accuracy_fail")
-"""What may become of a served run that came to its end."""
 RECEIVE = "get the bundle again from where it came"
 
 
@@ -44,11 +42,9 @@ def events_are_readable(judged: Judged) -> Iterator[Broken]:
 
 @rule("R011")
 def claim_agrees(judged: Judged) -> Iterator[Broken]:
-    """The claimed outcome is the derived one; whether answers were good and soon enough is the judge's alone to say."""
+    """The claimed outcome is the derived one."""
     last_words = judged.case.evidence.last(keys.OUTCOME)
     derived = judged.verdict.outcome
-    if judged.case.served is not None and last_words is not None and last_words.value == "ok" and derived in WEIGHED:
-        return
     if last_words is not None and last_words.value not in (derived, "invalid"):
         message = f"the log claims {last_words.value}; its evidence says {derived}"
         yield broken(message, "the evidence counts; nothing to do", claimed=last_words.value, derived=derived)

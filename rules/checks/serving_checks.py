@@ -54,7 +54,7 @@ def arrivals_are_the_rulebooks(judged: Judged) -> Iterator[Broken]:
     except OildropError as error:
         yield broken(str(error), "choose a rate that the schedule can be made for", rate_per_s=spec.rate_per_s)
         return
-    pairs = zip(due.items(), expected, strict=True)
+    pairs = zip(sorted(due.items()), expected, strict=True)
     wrong = next(((query, at, wanted) for (query, at), wanted in pairs if at != wanted), None)
     if wrong is not None:
         query, at, wanted = wrong

@@ -69,13 +69,13 @@ def _decode_mbu(case: Case) -> float | str:
     weights, cache, bandwidth, last_level = (_number(event.meta.get(name)) for name in names)
     if weights is None or cache is None:
         return "the log does not say how many bytes a decode step reads"
-    if bandwidth is None or bandwidth <= 0:
-        return "this machine's read bandwidth has not been measured"
     if last_level is not None and weights < CACHE_FACTOR * last_level:
         return (
             f"the weights ({weights / 2**20:.1f} MiB) are under {CACHE_FACTOR} times the last-level cache "
             f"({last_level / 2**20:.1f} MiB), from which they may be read"
         )
+    if bandwidth is None or bandwidth <= 0:
+        return str(event.meta.get("read_bandwidth_reason") or "this machine's read bandwidth has not been measured")
     moved, spent_ns = 0.0, 0
     for row in served.answered:
         steps, (first, last) = served.table.output_tokens[row] - 1, served.spans_ns[row] or (0, 0)

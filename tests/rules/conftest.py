@@ -375,7 +375,8 @@ class ToyServedRun(ToyRun):
 
     The first token of request k comes 20 + k % 10 ms after it was due, the others each 2 ms later; it is issued 0.1 ms
     late. In a closed loop a request is due when the one before was answered; at a rate of 20 a second when the rulebook
-    says. Requests 0, 10, 20 and 30 were assessed: 0.2 nats over the source of 1 nat a token, all 20 tokens agreeing.
+    says; then 80 of 100 hold the bounds of interactive, and all those of server. Requests 0, 10, 20 and 30 were
+    assessed: 0.2 nats over the source of 1 nat a token, all 20 tokens agreeing.
     """
 
     COUNT = 100
@@ -456,7 +457,8 @@ class ToyServedRun(ToyRun):
         self.add(keys.MEMORY, stop_s + 0.1, 12345, scope="process")
         self.add(keys.OVERHEAD, stop_s + 0.2, 1e-6, proc="supervisor", supervisor_cpu_s=0.01)
         self.add(keys.HOST_STATE, stop_s + 0.2, "after", proc="supervisor", throttle_count=3)
-        self.add(keys.OUTCOME, stop_s + 0.3, "ok", proc="supervisor", exit_status=0, limit=None, cancelled_by=None)
+        claim = "target_missed" if self.spec.scenario == "interactive" else "ok"
+        self.add(keys.OUTCOME, stop_s + 0.3, claim, proc="supervisor", exit_status=0, limit=None, cancelled_by=None)
 
     def evidence(self) -> Evidence:
         """What the judge sees."""

@@ -162,7 +162,8 @@ BREAKERS: dict[str, Callable[[Any], None]] = {
     "R043": lambda run: change(run, **{"requests.prompts": "repeated"}),
     "R044": lambda run: change(run, **{"weights.source": "random"}),
     "R045": few_queries,
-    "R046": lambda run: run.find(keys.SERVE)["meta"].update(tokens_counted_by="chunks"),
+    "R046": lambda run: run.find(keys.SERVED)["meta"].update(tokens_counted_by={"usage": 99, "chunks": 1}),
+    "R047": lambda run: run.find(keys.SERVED)["meta"].update(ended_by_model=2),
 }
 
 
@@ -221,10 +222,11 @@ def test_a_cut_answer_is_found_though_it_counts_as_failed(served_run: Any) -> No
     assert findings_of(served_run) == {"R038", "R042"}
 
 
-def test_chunks_are_not_held_to_the_number_of_tokens(served_run: Any) -> None:
-    short_answer(served_run)
-    served_run.find(keys.SERVE)["meta"]["tokens_counted_by"] = "chunks"
-    assert findings_of(served_run) == {"R046"}
+def test_arrivals_handed_over_out_of_order_are_still_on_schedule(make_served: Any) -> None:
+    run = make_served("server", 20.0)
+    for column in run.requests.values():
+        column[40], column[41] = column[41], column[40]
+    assert findings_of(run) == set()
 
 
 def test_lateness_is_held_to_the_scenarios_tightest_bound(make_served: Any) -> None:
