@@ -2,107 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import socket
 from collections import Counter
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from mock_server import MockServer, serving
 
-from oildrop.harness.endpoint import run as endpoint_run
-from oildrop.harness.endpoint.address import parse_address
-from oildrop.harness.endpoint.environment import API_KEYS, worker_environment
-from oildrop.harness.phases import End
-from oildrop.results.bundle.requests import read_requests
+from oildrop.harness.endpoint.environment import API_KEYS
 from oildrop.rules import keys
 from oildrop.rules.errors import Unsupported
-from oildrop.rules.evidence import RequestTable
 from oildrop.rules.formulas.arrivals import arrivals_ns
-from oildrop.rules.loading import load_rulebook
-from oildrop.rules.records import Limits, RunSpec
-from oildrop.rules.rulebook import Benchmark, Terms
-from oildrop.rules.settings import resolve
 
 KEY = "sk-secret-0123456789"
 
 
-class Log:
-    """The worker's emitter and heartbeat, keeping all in a list."""
-
-    def __init__(self) -> None:
-        self.events: list[tuple[str, Any, dict[str, Any]]] = []
-        self.progress = 0
-
-    def emit(
-        self, key: str, value: Any = None, meta: dict[str, Any] | None = None, *, at_ns: int | None = None
-    ) -> None:
-        self.events.append((key, value, meta or {}))
-
-    def flush(self) -> None:
-        """Nothing is buffered."""
-
-    def one(self, key: str) -> tuple[Any, dict[str, Any]]:
-        (found,) = [(value, meta) for name, value, meta in self.events if name == key]
-        return found
-
-
-@dataclasses.dataclass
-class Made:
-    """What a run left."""
-
-    log: Log
-    end: End
-    table: RequestTable
-
-
-@pytest.fixture
-def benchmark(monkeypatch: pytest.MonkeyPatch) -> Benchmark:
-    """lm-serve with scenarios of a fifth of a second."""
-    real = load_rulebook().benchmarks["lm-serve"]
-    nano = real.tiers["nano"]
-    scenarios = {
-        name: Terms.model_validate({**terms.model_dump(), "minimum_s": 0.2, "minimum_queries": 6})
-        for name, terms in nano.scenarios.items()
-    }
-    short = real.model_copy(update={"tiers": {"nano": nano.model_copy(update={"scenarios": scenarios})}})
-    monkeypatch.setattr(endpoint_run, "benchmark_of", lambda spec, emitter: short)
-    for name in API_KEYS:
-        monkeypatch.delenv(name, raising=False)
-    return short
-
-
-@pytest.fixture
-def make(benchmark: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    def made(
-        server: MockServer, scenario: str, *, rate_per_s: float | None = None, model: str = "",
-        deadline_s: float = 60.0, tokenizer: Path | None = None, **changes: str,
-    ) -> Made:  # fmt: skip
-        for name, value in worker_environment(parse_address(server.url), model, tokenizer).items():
-            monkeypatch.setenv(name, value)
-        asked = {name.replace("__", "."): value for name, value in changes.items()}
-        settings = resolve(benchmark, "nano", "open", {"scenario.name": scenario, **asked}).settings
-        spec = RunSpec(
-            run_id="20261125-000000-000000-aaaaaa", created_utc="2026-11-25T00:00:00Z", benchmark="lm-serve",
-            benchmark_sha256=benchmark.sha256, tier="nano", division="open", backend="endpoint", kind="serve",
-            settings=settings, seed=11, limits=Limits(deadline_s=deadline_s, heartbeat_s=9.0, stall_s=9.0),
-            workload_id="w", system_id="s", software_id="s", set_id="s", session_id="s", rate_per_s=rate_per_s,
-            oildrop_version="0",
-        )  # fmt: skip
-        log = Log()
-        orders = SimpleNamespace(run_dir=tmp_path, rank=0)
-        end = endpoint_run.run_endpoint(spec, orders, log, log)  # type: ignore[arg-type]
-        return Made(log, end, read_requests(tmp_path / "samples" / "0000.arrow"))
-
-    return made
-
-
 def test_events_come_in_the_order_of_every_served_run(make: Any) -> None:
     with serving(MockServer(metrics=True)) as server:
-        made = make(server, "concurrency", scenario__concurrency="3")
+        made = make(server.url, "concurrency", scenario__concurrency="3")
     names = [key if key != keys.PHASE else f"phase {value}" for key, value, _ in made.log.events]
     assert names == [
         "process", "phase data", "phase init", "seed", "phase warmup", "serve", "init_stop", "run_start", "phase serve",
@@ -122,7 +40,7 @@ def test_events_come_in_the_order_of_every_served_run(make: Any) -> None:
 
 def test_the_table_says_what_was_asked_and_what_came(make: Any) -> None:
     with serving(MockServer()) as server:
-        made = make(server, "single-stream")
+        made = make(server.url, "single-stream")
     table, asked = made.table, server.asked[1:]  # the first was asked before the clock
     assert table.index == table.query == tuple(range(len(asked)))
     assert table.expected_tokens == table.output_tokens == tuple(body["max_tokens"] for body in asked)
@@ -144,7 +62,7 @@ def test_the_table_says_what_was_asked_and_what_came(make: Any) -> None:
 @pytest.mark.parametrize(("ways", "wanted"), [(3, 3), (1, 1)])
 def test_a_closed_loop_never_has_more_in_flight_than_asked(make: Any, ways: int, wanted: int) -> None:
     with serving(MockServer(delay_s=0.02)) as server:
-        made = make(server, "concurrency", scenario__concurrency=str(ways))
+        made = make(server.url, "concurrency", scenario__concurrency=str(ways))
     edges = [(at, 1) for at in made.table.issued_ns] + [(at, -1) for at in made.table.last_ns if at is not None]
     in_flight = most = 0
     for _, step in sorted(edges):
@@ -155,13 +73,13 @@ def test_a_closed_loop_never_has_more_in_flight_than_asked(make: Any, ways: int,
 
 def test_offline_requests_are_all_due_at_the_start(make: Any) -> None:
     with serving(MockServer()) as server:
-        made = make(server, "offline", scenario__concurrency="4")
+        made = make(server.url, "offline", scenario__concurrency="4")
     assert set(made.table.scheduled_ns) == {0}
 
 
 def test_arrivals_are_those_of_seed_and_rate_and_wait_for_nobody(make: Any) -> None:
     with serving(MockServer(delay_s=0.3)) as server:
-        made = make(server, "server", rate_per_s=40.0)
+        made = make(server.url, "server", rate_per_s=40.0)
     due = made.table.scheduled_ns
     assert list(due) == arrivals_ns(11, 40.0, len(due))
     assert len(due) >= 6 and due[-1] >= 200_000_000
@@ -171,7 +89,7 @@ def test_arrivals_are_those_of_seed_and_rate_and_wait_for_nobody(make: Any) -> N
 
 def test_what_exceeds_the_connections_is_an_overflow_and_stays(make: Any) -> None:
     with serving(MockServer(delay_s=0.3)) as server:
-        made = make(server, "server", rate_per_s=40.0, endpoint__connections="2")
+        made = make(server.url, "server", rate_per_s=40.0, endpoint__connections="2")
     ends = Counter(made.table.outcome)
     assert ends["ok"] == 2 and ends["overflow"] == len(made.table.index) - 2 > 0
     assert len(server.asked) == 1 + 2  # the one before the clock, and two
@@ -183,7 +101,7 @@ def test_what_exceeds_the_connections_is_an_overflow_and_stays(make: Any) -> Non
 )
 def test_errors_stay_in_the_table_with_their_word(make: Any, way: str, outcome: str) -> None:
     with serving(MockServer("good", *(["good", way] * 2000))) as server:
-        made = make(server, "concurrency", scenario__concurrency="2")
+        made = make(server.url, "concurrency", scenario__concurrency="2")
     ends = Counter(made.table.outcome)
     assert set(ends) == {"ok", outcome}
     _, meta = made.log.one(keys.SERVED)
@@ -194,7 +112,7 @@ def test_errors_stay_in_the_table_with_their_word(make: Any, way: str, outcome: 
 
 def test_no_answer_at_all_is_no_ok(make: Any) -> None:
     with serving(MockServer("good", "500")) as server:
-        made = make(server, "concurrency", scenario__concurrency="2")
+        made = make(server.url, "concurrency", scenario__concurrency="2")
     assert set(made.table.outcome) == {"http_500"}
     assert made.end.claim == "crash" and "no request was answered" in str(made.end.reason)
     assert len(made.table.index) <= 10  # a server that only fails is not hammered
@@ -202,21 +120,21 @@ def test_no_answer_at_all_is_no_ok(make: Any) -> None:
 
 def test_a_model_that_ends_by_itself_is_held_to_what_it_gave(make: Any) -> None:
     with serving(MockServer("stops")) as server:
-        made = make(server, "concurrency")
+        made = make(server.url, "concurrency")
     assert made.table.expected_tokens == made.table.output_tokens
     assert made.log.one(keys.SERVED)[1]["ended_by_model"] == len(made.table.index)
 
 
 def test_without_usage_pieces_are_counted_and_said_to_be(make: Any) -> None:
     with serving(MockServer("no-usage")) as server:
-        made = make(server, "concurrency")
+        made = make(server.url, "concurrency")
     assert made.log.one(keys.SERVE)[1]["tokens_counted_by"] == "chunks"
     assert made.log.one(keys.SERVED)[1]["tokens_counted_by"] == {"chunks": len(made.table.index)}
 
 
 def test_what_a_server_refuses_is_left_out(make: Any) -> None:
     with serving(MockServer("no-usage-option")) as server:
-        made = make(server, "concurrency")
+        made = make(server.url, "concurrency")
     _, meta = made.log.one(keys.SERVE)
     assert (meta["usage_asked"], meta["ignore_eos_asked"], meta["tokens_counted_by"]) == (False, False, "chunks")
     assert set(made.table.outcome) == {"ok"}
@@ -225,7 +143,7 @@ def test_what_a_server_refuses_is_left_out(make: Any) -> None:
 
 def test_two_tokens_in_a_piece_share_its_stamp(make: Any) -> None:
     with serving(MockServer("doubles", pace_s=0.001)) as server:
-        made = make(server, "single-stream", requests__output_tokens_min="8", requests__output_tokens_max="8")
+        made = make(server.url, "single-stream", requests__output_tokens_min="8", requests__output_tokens_max="8")
     assert made.table.output_tokens[0] == 8
     gaps = made.table.gaps_ns[0]
     assert [gap == 0 for gap in gaps] == [True, False, True, False, True, False, True]
@@ -233,7 +151,7 @@ def test_two_tokens_in_a_piece_share_its_stamp(make: Any) -> None:
 
 def test_a_deadline_leaves_a_table_with_what_was_unfinished(make: Any) -> None:
     with serving(MockServer("good", "silent")) as server:
-        made = make(server, "concurrency", deadline_s=5.6, scenario__concurrency="2")
+        made = make(server.url, "concurrency", deadline_s=5.6, scenario__concurrency="2")
     assert made.table.outcome == ("unfinished", "unfinished")
     assert made.log.one(keys.RUN_STOP)[1]["status"] == "aborted"
     assert made.end.claim in ("timeout", "crash")
@@ -254,34 +172,32 @@ def test_what_is_wrong_before_the_clock_is_told_with_its_fix(
     make: Any, way: str, models: tuple[str, ...] | None, model: str, said: str
 ) -> None:
     with serving(MockServer(way, models=models)) as server, pytest.raises(Unsupported, match=said):
-        make(server, "concurrency", model=model)
+        make(server.url, "concurrency", model=model)
 
 
 def test_no_server_is_told_with_its_fix(make: Any) -> None:
-    server = MockServer()
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
-        server.port = held.getsockname()[1]
         with pytest.raises(Unsupported, match=r"nothing listens .*start the server, or give its address"):
-            make(server, "concurrency")
+            make(f"http://127.0.0.1:{held.getsockname()[1]}", "concurrency")
 
 
 @pytest.mark.parametrize("name", API_KEYS)
 def test_the_key_goes_to_the_server_and_into_no_event(make: Any, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, KEY)
     with serving(MockServer()) as server:
-        made = make(server, "concurrency")
+        made = make(server.url, "concurrency")
     assert all(f"Authorization: Bearer {KEY}" in head for head in server.heads)
     assert KEY not in json.dumps(made.log.events)
 
 
 def test_prompts_are_the_same_for_a_seed_and_repeated_where_asked(make: Any) -> None:
     with serving(MockServer()) as server:
-        make(server, "single-stream")
+        make(server.url, "single-stream")
         once, server.asked = [body["prompt"] for body in server.asked], []
-        make(server, "single-stream")
+        make(server.url, "single-stream")
         again, server.asked = [body["prompt"] for body in server.asked], []
-        make(server, "single-stream", requests__prompts="repeated")
+        make(server.url, "single-stream", requests__prompts="repeated")
     common = min(len(once), len(again))
     assert once[:common] == again[:common]
     assert len({body["prompt"] for body in server.asked[1:]}) == 1
