@@ -49,6 +49,10 @@ class NullTask:
         """No weights."""
         return iter(())
 
+    def averaged_weights(self) -> list[tuple[str, NDArray[np.float32]]]:
+        """No weights."""
+        return []
+
     def snapshot(self) -> Mapping[str, NDArray[Any]]:
         """Nothing changes."""
         return {}

@@ -15,6 +15,7 @@ class Orders:
         channel: Where the supervisor listens: an inherited descriptor's number, or a socket's path.
         rank: This process's among those that train together.
         checkpoints: Folder of checkpoints; None takes none.
+        keep_weights: File that gets the trained weights after the clock; None keeps none.
         resume: Whether the run's clock is running already: go on from the newest checkpoint, or from the first step.
     """
 
@@ -22,6 +23,7 @@ class Orders:
     channel: str
     rank: int
     checkpoints: Path | None
+    keep_weights: Path | None
     resume: bool
 
 
@@ -32,5 +34,6 @@ def parse_orders() -> Orders:
     parser.add_argument("channel")
     parser.add_argument("--rank", type=int, default=0)
     parser.add_argument("--checkpoints", type=Path)
+    parser.add_argument("--keep-weights", type=Path)
     parser.add_argument("--resume", action="store_true")
     return Orders(**vars(parser.parse_args()))

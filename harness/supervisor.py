@@ -67,6 +67,7 @@ class Job:
 
     Attributes:
         step_cost_s: The harness's cost a step as calibrated on this host, seconds; None where that failed.
+        keep_weights: Folder that gets the trained weights, as `<run_id>.safetensors`; None keeps none.
         unsupported_reason: Set where the run cannot start: it is recorded as `unsupported` without a worker.
         environment: Variables that the worker gets beside this process's own.
     """
@@ -78,6 +79,7 @@ class Job:
     salt: str
     redact: Callable[[Any], Any]
     step_cost_s: float | None
+    keep_weights: Path | None = None
     unsupported_reason: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     worker_module: str = WORKER_MODULE
@@ -227,6 +229,8 @@ class _Supervision:
         """What a worker is told beside its run and channel."""
         if checkpoints is not None:
             yield from ("--checkpoints", str(checkpoints))
+        if self._job.keep_weights is not None:
+            yield from ("--keep-weights", str(self._job.keep_weights / f"{self._job.spec.run_id}.safetensors"))
         if keys.RUN_START in self._cpu_marks_s:
             yield "--resume"
 

@@ -15,6 +15,7 @@ from oildrop.rules import keys
 from oildrop.rules.evidence import EvaluationTable
 from oildrop.rules.records import RunSpec
 from oildrop.rules.rulebook import Benchmark, gate_settings
+from oildrop.workloads.kept_weights import write_weights
 from oildrop.workloads.protocols import Device, TrainTask
 from oildrop.workloads.registry import make_train_task
 from oildrop.workloads.weights_hash import weights_sha256
@@ -44,6 +45,7 @@ def run_training(spec: RunSpec, orders: Orders, emitter: Emitter, heartbeat: Hea
     with phase(emitter, "teardown"):
         if orders.rank == 0:
             _keep_evaluations(end.kept, orders.run_dir, emitter)
+        _keep_weights(task, orders, emitter)
         log_memory(device, spec, emitter)
     return End(claim=end.claim, reason=end.reason)
 
@@ -91,6 +93,15 @@ def _plan(spec: RunSpec, benchmark: Benchmark, task: TrainTask) -> TrainPlan:
     steps = spec.settings.get("limit.steps")
     cap = int(steps) * task.samples_per_step() if steps is not None else int(spec.settings["limit.cap_samples"])
     return TrainPlan(schedule=tier.evaluations, cap_samples=cap, target=tier.target)
+
+
+def _keep_weights(task: TrainTask, orders: Orders, emitter: Emitter) -> None:
+    """Write the weights that the last evaluation scored, where that was ordered; every rank brings its part."""
+    if orders.keep_weights is None:
+        return
+    averaged = task.averaged_weights()
+    if orders.rank == 0:
+        emitter.emit(keys.WEIGHTS_SHA256, write_weights(orders.keep_weights, averaged), {"when": "kept"})
 
 
 def _keep_evaluations(kept: tuple[Kept, ...], run_dir: Path, emitter: Emitter) -> None:

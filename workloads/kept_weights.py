@@ -64,8 +64,8 @@ def read_weights(path: Path, sha256: str, shapes: Mapping[str, tuple[int, ...]])
     hashed = weights_sha256(weights.items())
     if hashed != sha256:
         raise DamagedCheckpoint(
-            f"checkpoint {path.name} hashes to {hashed[:12]}, the rulebook names {sha256[:12]}: it was altered; install "
-            "Oildrop again"
+            f"checkpoint {path.name} hashes to {hashed[:12]}, the rulebook names {sha256[:12]}: it was altered; "
+            "install Oildrop again"
         )
     return weights
 

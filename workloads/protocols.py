@@ -87,6 +87,9 @@ class TrainTask(Protocol):
     def weights(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
         """Each tensor as host fp32, under its canonical name, in canonical order."""
 
+    def averaged_weights(self) -> list[tuple[str, NDArray[np.float32]]]:
+        """Each tensor of their running average, which evaluations score, likewise; all processes must ask at once."""
+
     def warm_up(self) -> None:
         """Run steps on synthetic batches, then restore weights, optimizer and counters exactly."""
 

@@ -183,6 +183,10 @@ class Training:
         """The newest weights (not their average) in canonical order."""
         yield from self._engine.weights().items()
 
+    def averaged_weights(self) -> list[tuple[str, NDArray[np.float32]]]:
+        """Their running average in canonical order."""
+        return list(self._engine.average().items())
+
     def warm_up(self) -> None:
         """Synthetic steps and one evaluation, then the weights as they were and an optimizer that has seen nothing."""
         before = self._engine.weights()

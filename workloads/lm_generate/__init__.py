@@ -1,1 +1,1 @@
-"""`lm-generate`: requests.py asks, batcher.py and serving.py answer; gates.py and quality.py compare with the reference."""
+"""`lm-generate`: requests.py asks, batcher.py and serving.py answer, gates.py and quality.py compare."""

@@ -22,6 +22,9 @@ Product = Callable[[Tensor], Tensor]
 FEW_ROWS = 16
 """Up to here the kernels that read whole numbers are faster than making the matrix; measured on two x86 cores."""
 
+PACKED_INPUTS = 16
+"""The int8 kernel of PyTorch 2.13 for bf16 reads past the end of a row whose length this does not divide."""
+
 
 def product_of(
     name: str, weight_OI: NDArray[np.float32], scheme: str, dtype: torch.dtype, device: torch.device
@@ -48,7 +51,7 @@ def _dense(weight_OI: Tensor, x_NI: Tensor) -> Tensor:
 
 
 def _int8(q_OI: Tensor, scale_O: Tensor, packed: bool, x_NI: Tensor) -> Tensor:
-    if packed and len(x_NI) <= FEW_ROWS:
+    if packed and len(x_NI) <= FEW_ROWS and x_NI.shape[1] % PACKED_INPUTS == 0:
         return torch.ops.aten._weight_int8pack_mm(x_NI, q_OI, scale_O)
     return F.linear(x_NI, q_OI.to(x_NI.dtype)) * scale_O
 

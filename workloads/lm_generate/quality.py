@@ -1,4 +1,4 @@
-"""What the answers that were timed are worth: loss over the known prompts, and agreement with a reference, token by token.
+"""What the timed answers are worth: loss over their prompts, and agreement with a reference token by token.
 
 Shape suffixes: B answers at once, T positions, V vocabulary.
 """
@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oildrop.workloads.generator import Generator, Tokens
-from oildrop.workloads.integers import WORDS_PER_BLOCK, raw_words
 from oildrop.workloads.lm_generate.requests import Requests
 from oildrop.workloads.lm_generate.sampling import cumulative, draw
 from oildrop.workloads.lm_pretrain.reference import log_softmax
@@ -30,19 +29,6 @@ TIE_NATS = 1e-4
 
 TIE_SHARE = 1e-4
 """How far a draw may lie outside a token's part of the distribution function, likewise."""
-
-
-def sampled(seed: int, answered: Sequence[int], settings: Settings) -> list[int]:
-    """Which of the `answered` requests are assessed: one in `assess.share`, within `assess.least` and `assess.most`.
-
-    Those whose words of the seed are smallest, in rising order of their number.
-    """
-    if not answered:
-        return []
-    share, least, most = (int(settings[f"assess.{key}"]) for key in ("share", "least", "most"))
-    count = min(max(len(answered) // share, least), most)
-    words = raw_words(seed, "assess", first_block=0, count=(max(answered) + 1) * WORDS_PER_BLOCK)[::WORDS_PER_BLOCK]
-    return sorted(sorted(answered, key=lambda index: (int(words[index]), index))[:count])
 
 
 def agreement_of(settings: Settings, seed: int) -> Agrees:

@@ -39,8 +39,7 @@ class Quantised:
 
     def values(self) -> NDArray[np.float32]:
         """What the whole numbers stand for, float32 [O, I]."""
-        O, N = self.scale_ON.shape
-        return (self.q_OI.reshape(O, N, -1) * self.scale_ON[..., None]).reshape(self.q_OI.shape)
+        return (self.q_OI.reshape(*self.scale_ON.shape, -1) * self.scale_ON[..., None]).reshape(self.q_OI.shape)
 
 
 def is_quantised(name: str, scheme: str) -> bool:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from oildrop.rules.errors import UsageError
 from oildrop.rules.records import GateResult
 from oildrop.rules.rulebook import GATE_SETTINGS
+from oildrop.workloads.assessed import assessed
 from oildrop.workloads.engine import Weights
 from oildrop.workloads.generator import Generator, Tokens
 from oildrop.workloads.kept_weights import read_checkpoint
@@ -108,10 +109,7 @@ class LmGenerate:
         """They wait."""
         requests = self._requests
         self._batcher.admit(
-            [
-                Waiting(index=i, prompt=requests.prompt(i), output_tokens=requests.size(i).output_tokens)
-                for i in indices
-            ]
+            [Waiting(index=i, prompt=requests.prompt(i), output_tokens=requests.size(i).output_tokens) for i in indices]
         )
 
     def step(self) -> list[Emission]:
@@ -125,7 +123,7 @@ class LmGenerate:
 
     def assess(self, answers: dict[int, tuple[int, ...]]) -> Assessment:
         """Loss of the served engine over the prompts, and its answers beside the reference's."""
-        chosen = quality.sampled(self._seed, sorted(answers), self._settings)
+        chosen = assessed(self._seed, sorted(answers), self._settings)
         return quality.assess(
             {index: answers[index] for index in chosen},
             self._requests,

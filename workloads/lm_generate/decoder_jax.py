@@ -1,0 +1,157 @@
+"""The decoder's graphs in JAX: `read` whole prompts into the cache, `say` the token after one more a row.
+
+Products are in the compute dtype, the residual stream in fp32, as in training. Each layer's keys and values are arrays
+of their own, so that a graph to which the cache is given away writes into it in place.
+
+Shape suffixes: B prompts, R rows of the cache in use, N rows of any kind, T positions, V vocabulary, W model width,
+H query heads, K key-value heads, G = H / K query heads of one of these, D head width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from oildrop.workloads.engine import Weights
+from oildrop.workloads.lm_generate.products_jax import Stored, stored, times
+from oildrop.workloads.lm_pretrain.model_jax import LAYER, rms_norm
+from oildrop.workloads.lm_pretrain.reference import ModelShape, rotary_angles
+from oildrop.workloads.products_jax import PRODUCT_DTYPES, product
+
+Cache = tuple[tuple[Array, Array], ...]
+"""Keys and values of each layer, each [rows, K, positions, D] in the compute dtype."""
+
+Served = Mapping[str, Stored]
+"""Every tensor by canonical name: matrices as they are stored, norms and embedding in fp32."""
+
+Attend = Callable[[int, Array, Array, Array], Array]
+"""From layer, queries, keys and values, [N, heads, D] each, to what is mixed, [N, H * D]."""
+
+NOWHERE = np.iinfo(np.int32).max
+"""A row or position of no cache: what is written there is dropped."""
+
+
+def served(weights: Weights, scheme: str, dtype: str, device: jax.Device) -> Served:
+    """`weights` as they are served, on `device`, which keeps nothing of the caller's memory."""
+    return {
+        name: jax.device_put(np.array(tensor), device, may_alias=False)
+        if tensor.ndim == 1 or name == "embedding_VW"
+        else stored(name, tensor, scheme, dtype, device)
+        for name, tensor in weights.items()
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoder:
+    """Pure functions of weights, cache and tokens; `dtype` is that of the products."""
+
+    shape: ModelShape
+    dtype: str
+
+    def empty_cache(self, rows: int) -> Cache:
+        """Zeros for `rows` rows."""
+        size = (rows, self.shape.key_value_heads, self.shape.positions, self.shape.head_width)
+        element = PRODUCT_DTYPES[self.dtype]
+        return tuple((jnp.zeros(size, element), jnp.zeros(size, element)) for _ in range(self.shape.layers))
+
+    def read(self, weights: Served, cache: Cache, tokens_BT: Array, rows_B: Array) -> tuple[Cache, Array]:
+        """The cache with prompts in `rows_B`, and the residual stream [B, T, W] after all layers.
+
+        Args:
+            rows_B: int32; NOWHERE for prompts that only fill the batch.
+        """
+        B, T = tokens_BT.shape
+        K, D = self.shape.key_value_heads, self.shape.head_width
+        seen_TT = np.tril(np.ones((T, T), dtype=bool))
+        filled = list(cache)
+
+        def attend(layer: int, q_NHD: Array, k_NKD: Array, v_NKD: Array) -> Array:
+            k_BKTD, v_BKTD = (x.reshape(B, T, K, D).swapaxes(1, 2) for x in (k_NKD, v_NKD))
+            keys, values = filled[layer]
+            filled[layer] = (
+                keys.at[rows_B, :, :T].set(k_BKTD, mode="drop"),
+                values.at[rows_B, :, :T].set(v_BKTD, mode="drop"),
+            )
+            q_BTKGD = q_NHD.reshape(B, T, K, -1, D)
+            scores = product("btkgd,bksd->bkgts", q_BTKGD, k_BKTD, self.dtype)
+            mixed = product("bkgts,bksd->btkgd", self._shares(scores, seen_TT), v_BKTD, self.dtype)
+            return mixed.reshape(B * T, -1)
+
+        positions_N = np.tile(np.arange(T, dtype=np.int32), B)
+        x_NW = self._through(weights, tokens_BT.reshape(-1), positions_N, attend)
+        return tuple(filled), x_NW.reshape(B, T, -1)
+
+    def say(
+        self, weights: Served, cache: Cache, tokens_R: Array, positions_R: Array, first: Array
+    ) -> tuple[Cache, Array, Array]:
+        """One more token in each row of R that follow each other, the logits [R, V] after it and their likeliest [R].
+
+        Args:
+            positions_R: int32; NOWHERE for rows that were not asked for and stay as they are.
+            first: Row of the cache that `tokens_R[0]` belongs to, int32.
+        """
+        R, K, D = len(tokens_R), self.shape.key_value_heads, self.shape.head_width
+        rows_R = first + jnp.arange(R)
+        seen_R11T = (np.arange(self.shape.positions) <= positions_R[:, None])[:, None, None]
+        filled = list(cache)
+
+        def attend(layer: int, q_RHD: Array, k_RKD: Array, v_RKD: Array) -> Array:
+            keys, values = (
+                whole.at[rows_R, :, positions_R].set(new, mode="drop")
+                for whole, new in zip(filled[layer], (k_RKD, v_RKD), strict=True)
+            )
+            filled[layer] = keys, values
+            k_RKTD, v_RKTD = (_rows(whole, first, R) for whole in (keys, values))
+            scores = product("rkgd,rktd->rkgt", q_RHD.reshape(R, K, -1, D), k_RKTD, self.dtype)
+            return product("rkgt,rktd->rkgd", self._shares(scores, seen_R11T), v_RKTD, self.dtype).reshape(R, -1)
+
+        x_RW = self._through(weights, tokens_R, positions_R, attend)
+        logits_RV = self.score(weights, x_RW)
+        return tuple(filled), logits_RV, logits_RV.argmax(axis=-1)
+
+    def last(self, weights: Served, x_BTW: Array, last_B: Array) -> tuple[Array, Array]:
+        """The logits [B, V] at one place of each prompt's residual stream, and the likeliest tokens [B]."""
+        logits_BV = self.score(weights, x_BTW[jnp.arange(len(last_B)), last_B])
+        return logits_BV, logits_BV.argmax(axis=-1)
+
+    def score(self, weights: Served, x: Array) -> Array:
+        """Logits [..., V] of the residual stream after the last layer."""
+        return times(weights["head_VW"], rms_norm(x, weights["norm_W"], self.shape.norm_epsilon), self.dtype)
+
+    def _through(self, weights: Served, tokens_N: Array, positions_N: Array, attend: Attend) -> Array:
+        """The residual stream [N, W] after all layers."""
+        H, K, D = self.shape.heads, self.shape.key_value_heads, self.shape.head_width
+        epsilon = self.shape.norm_epsilon
+        x_NW = weights["embedding_VW"][tokens_N]
+        for i in range(self.shape.layers):
+            layer = {name: weights[f"layers.{i}.{name}"] for name in LAYER}
+            qkv = times(layer["query_key_value_OI"], rms_norm(x_NW, layer["attention_norm_W"], epsilon), self.dtype)
+            qk, v_NKD = jnp.split(qkv.reshape(-1, H + 2 * K, D), (H + K,), axis=1)
+            q_NHD, k_NKD = jnp.split(self._rotate(qk, positions_N), (H,), axis=1)
+            x_NW = x_NW + times(layer["attention_out_OI"], attend(i, q_NHD, k_NKD, v_NKD), self.dtype)
+            gate_up = times(layer["gate_up_OI"], rms_norm(x_NW, layer["feed_norm_W"], epsilon), self.dtype)
+            gate_NF, up_NF = jnp.split(gate_up, 2, axis=-1)
+            x_NW = x_NW + times(layer["down_OI"], jax.nn.silu(gate_NF) * up_NF, self.dtype)
+        return x_NW
+
+    def _rotate(self, x_NHD: Array, positions_N: Array) -> Array:
+        """Turn the pair (i, i + D/2) of each head by the position's angle i."""
+        angle_TD = rotary_angles(self.shape)
+        cos, sin = (jnp.asarray(turn(angle_TD), jnp.float32)[positions_N][:, None] for turn in (np.cos, np.sin))
+        left, right = jnp.split(x_NHD, 2, axis=-1)
+        return jnp.concatenate((left * cos - right * sin, left * sin + right * cos), axis=-1).astype(x_NHD.dtype)
+
+    def _shares(self, scores: Array, seen: Array) -> Array:
+        """What is taken of each position, rows sum to 1, fp32."""
+        scaled = scores.astype(jnp.float32) / np.sqrt(self.shape.head_width)
+        return jax.nn.softmax(jnp.where(seen, scaled, -jnp.inf), axis=-1)
+
+
+def _rows(whole: Array, first: Array, count: int) -> Array:
+    """`count` rows from `first` on; all of them as they are."""
+    return whole if count == len(whole) else jax.lax.dynamic_slice_in_dim(whole, first, count)
