@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
-from oildrop.harness.calibration import step_cost_s
+from oildrop.harness.calibration import StepCosts, step_costs
 from oildrop.harness.ending import Ending
 from oildrop.harness.reserve import is_disk_full, keep_reserve
 from oildrop.harness.supervisor import Job, supervise
@@ -78,14 +78,14 @@ def execute(plan: list[PlannedSet], layout: StoreLayout, progress: Progress) -> 
         StoreError: The store cannot be made or a run cannot be registered.
     """
     layout.ensure()
-    cost_s = step_cost_s(layout.calibration)
+    costs = step_costs(layout.calibration)
     rows: list[RunRow] = []
     for planned in plan:
         progress.set_started(planned)
         ran: list[RunRow] = []
         while (run := next_run(planned, ran)) is not None:
             progress.run_started(run.spec, run.number, run.total)
-            row, ending = run_one(planned, run.spec, layout, progress, cost_s)
+            row, ending = run_one(planned, run.spec, layout, progress, costs)
             ran.append(row)
             progress.run_ended(row)
             if ending.outcome == "cancelled":
@@ -101,7 +101,7 @@ def _say_what_was_left_out(planned: PlannedSet, ran: list[RunRow], progress: Pro
 
 
 def run_one(
-    planned: PlannedSet, spec: RunSpec, layout: StoreLayout, progress: Progress, cost_s: float | None
+    planned: PlannedSet, spec: RunSpec, layout: StoreLayout, progress: Progress, costs: StepCosts | None
 ) -> tuple[RunRow, Ending]:
     """One run from its registration to its row in the index.
 
@@ -121,7 +121,7 @@ def run_one(
             reserve=layout.reserve,
             salt=salt,
             redact=host_redactor(salt),
-            step_cost_s=cost_s,
+            step_cost_s=None if costs is None else costs.of(spec),
             keep_weights=planned.keep_weights,
             unsupported_reason=planned.unsupported_reason,
             environment=planned.environment,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import sys
 import threading
 import time
@@ -11,7 +10,9 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-SPIN_NS = 60_000
+from oildrop.harness.load.promptness import wake_on_time
+
+SPIN_NS = 20_000
 """The last stretch before a due time is waited out awake: a sleep is late by about so much."""
 
 NEAR_NS = 2_000_000
@@ -19,9 +20,6 @@ NEAR_NS = 2_000_000
 
 SWITCH_S = 2e-4
 """Longest that the model's Python code keeps the interpreter from the issuer; the default is 5 ms."""
-
-PR_SET_TIMERSLACK = 29
-"""Source: Linux, include/uapi/linux/prctl.h."""
 
 
 class Issuer(threading.Thread):
@@ -67,7 +65,7 @@ class Issuer(threading.Thread):
 
     def run(self) -> None:
         """Release all, or until the end."""
-        _sharpen_sleep()
+        wake_on_time()
         clock, start_ns, issued_ns, ring = self._clock, self._start_ns, self.issued_ns, self._bell.set
         ended = self._ended.is_set
         for query, due_ns in enumerate(self._schedule_ns):
@@ -87,9 +85,3 @@ class Issuer(threading.Thread):
                     return
             elif left_ns > SPIN_NS:
                 time.sleep((left_ns - SPIN_NS) / 1e9)
-
-
-def _sharpen_sleep() -> None:
-    """Have Linux end this thread's sleeps on time, not up to 50 µs later so as to save power."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0)

@@ -63,7 +63,7 @@ def setup_metrics(case: Case) -> Iterator[Metric]:
 
 
 def overhead_metric(case: Case) -> Metric:
-    """`harness_overhead_fraction`: calibrated cost of all steps or requests and the supervisor's time, over the run."""
+    """`harness_overhead_fraction`: calibrated cost of all steps and the supervisor's time, over the run."""
     formula = "harness_overhead/1"
     event, run_s = case.evidence.last(keys.OVERHEAD), case.timeline.run_s
     if event is None or run_s is None or not isinstance(event.value, float):
@@ -72,8 +72,17 @@ def overhead_metric(case: Case) -> Metric:
     supervisor_s = event.meta.get("supervisor_cpu_s")
     if not isinstance(supervisor_s, float) or run_s <= 0:
         return absent("harness_overhead_fraction", "the supervisor's time was not kept", formula=formula, scope="node")
-    steps = sum(block.steps for block in case.timeline.blocks) if case.served is None else case.served.count
+    steps = _steps(case)
     share = (event.value * steps + supervisor_s) / run_s
     return present(
         "harness_overhead_fraction", share, formula=formula, scope="node", status="derived", sample_count=steps
     )
+
+
+def _steps(case: Case) -> int:
+    """Of training, or of a served model; a server elsewhere tells of none, and each request counts as one."""
+    if case.served is None:
+        return sum(block.steps for block in case.timeline.blocks)
+    event = case.evidence.last(keys.SERVED)
+    steps = event.meta.get("steps") if event is not None else None
+    return steps if isinstance(steps, int) else case.served.count
