@@ -248,3 +248,24 @@ def test_a_training_is_not_asked_what_served_runs_are(toy_run: Any) -> None:
         update={"settings": {**toy_run.spec.settings, "requests.prompts": "repeated"}, "division": "open"}
     )
     assert "R043" not in findings_of(toy_run)
+
+
+def test_too_few_queries_break_the_terms(served_run: Any) -> None:
+    few_queries(served_run)
+    assert findings_of(served_run) == {"R034", "R045"}
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("gaps_ns", (2 * MS, 2 * MS, 2 * MS, 3 * MS)),
+        ("gaps_ns", (4 * MS, 4 * MS)),
+        ("gaps_ns", (9 * MS, 1 * MS, -1 * MS, -1 * MS)),
+        ("tokens", (1, 2, 3)),
+        ("first_ns", -1),
+        ("last_ns", 9 * SECOND),
+    ],
+)
+def test_times_that_do_not_fit_each_other_are_found(served_run: Any, column: str, value: Any) -> None:
+    served_run.requests[column][50] = value
+    assert "R039" in findings_of(served_run)
