@@ -11,8 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-RATE_ONLY = frozenset({"target_missed", "timeout", "oom", "invalid"})
-"""Outcomes that a lower rate may mend; `invalid` too, as of a generator that could not keep up."""
+RATE_ONLY = frozenset({"target_missed", "timeout", "oom"})
+"""Outcomes that a lower rate may mend."""
+
+LATE = "invalid"
+"""A lower rate may mend it, as where the generator could not keep up, if a lower one is known to hold."""
 
 STEP_DOWN = 1.25
 """By how much a rate is lowered once when the run at the rate found misses the bounds after all."""
@@ -86,7 +89,7 @@ def bracket(probes: Sequence[Done]) -> tuple[float | None, float | None]:
 
 
 def _next_probe(search: Search, probes: Sequence[Done]) -> float | None:
-    if len(probes) >= search.most_probes or (probes and not _says_of_rate(probes[-1].outcome)):
+    if len(probes) >= search.most_probes or not _tells_the_way(probes):
         return None
     low, high = bracket(probes)
     if low is None and high is None:
@@ -104,7 +107,7 @@ def _next_probe(search: Search, probes: Sequence[Done]) -> float | None:
 def _next_final(search: Search, probes: Sequence[Done], finals: Sequence[Done]) -> Step | None:
     """A run at the rate found; after the first that missed all others are made at a lower one, and one more of them."""
     rate = _found(search, probes)
-    missed = any(one.outcome in RATE_ONLY for one in finals)
+    missed = any(one.outcome in (*RATE_ONLY, LATE) for one in finals) and _tells_the_way(probes)
     if len(finals) >= search.finals + missed:
         return None
     return Step(kind="serve", rate_per_s=_rounded(rate / STEP_DOWN) if missed else rate)
@@ -115,14 +118,16 @@ def _found(search: Search, probes: Sequence[Done]) -> float:
     low, high = bracket(probes)
     if low is not None:
         return low
-    if high is None or not _says_of_rate(probes[-1].outcome):
+    if high is None or not _tells_the_way(probes):
         return _rounded(search.first_per_s if high is None else high)
     return _rounded(high / search.factor)
 
 
-def _says_of_rate(outcome: str) -> bool:
-    """Whether how a probe ended tells which way to go; a crash at one rate is one at every rate."""
-    return outcome == "ok" or outcome in RATE_ONLY
+def _tells_the_way(probes: Sequence[Done]) -> bool:
+    """Whether the last probe's end tells which way to go; a crash at one rate is one at every rate."""
+    if not probes or probes[-1].held or probes[-1].outcome in RATE_ONLY:
+        return True
+    return probes[-1].outcome == LATE and any(one.held for one in probes)
 
 
 def _rounded(rate_per_s: float) -> float:

@@ -93,6 +93,15 @@ def test_a_crash_after_a_rate_that_held_leaves_that_rate() -> None:
     ]  # fmt: skip
 
 
+def test_an_invalid_run_is_above_the_limit_only_where_a_lower_rate_held() -> None:
+    # A machine too busy for the generator is so at every rate: one probe, one run, both invalid.
+    done = carry_out(search_of(20.0, finals=1, short=True), lambda rate: "invalid")
+    assert [(one.step.kind, one.step.rate_per_s) for one in done] == [("probe", 20.0), ("serve", 20.0)]
+    # A generator that cannot keep up with a high rate is no reason to stop below it.
+    done = carry_out(search_of(20.0, finals=1, short=True), lambda rate: "ok" if rate < 200 else "invalid")
+    assert [one.step.rate_per_s for one in done] == [20.0, 80.0, 320.0, 160.0, 160.0]
+
+
 @given(first=rates, capacity=rates, seed=st.integers(0, 10**6), short=st.booleans())
 def test_a_noisy_system_never_leads_to_an_empty_bracket_nor_an_endless_search(
     first: float, capacity: float, seed: int, short: bool
