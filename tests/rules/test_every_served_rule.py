@@ -61,7 +61,7 @@ def issued_early(run: Any) -> None:
 
 def late_generator(run: Any) -> None:
     for row in range(3):
-        run.requests["issued_ns"][row] += 2 * MS
+        run.requests["issued_ns"][row] += 4 * MS
 
 
 def dropped_request(run: Any) -> None:
@@ -230,12 +230,12 @@ def test_arrivals_handed_over_out_of_order_are_still_on_schedule(make_served: An
 
 
 def test_lateness_is_held_to_the_scenarios_tightest_bound(make_served: Any) -> None:
-    """1.2 ms late: over 5 % of 10 ms a token (1 ms at least), under 5 % of the 33 ms median and of 35 ms in all."""
+    """3.4 ms late: over 10 % of the 33 ms median; under 10 % of 100 ms to the first token, and of 35 ms in all."""
     closed, server, interactive = make_served(), make_served("server", 20.0), make_served("interactive", 20.0)
     for run in (closed, server, interactive):
-        run.requests["issued_ns"] = [due + 12 * MS // 10 for due in run.requests["scheduled_ns"]]
-    assert findings_of(server) == {"R036"}
-    assert findings_of(closed) == findings_of(interactive) == set()
+        run.requests["issued_ns"] = [due + 34 * MS // 10 for due in run.requests["scheduled_ns"]]
+    assert findings_of(closed) == {"R036"}
+    assert findings_of(server) == findings_of(interactive) == set()
 
 
 def test_an_answer_that_was_never_given_cannot_be_assessed(served_run: Any) -> None:
