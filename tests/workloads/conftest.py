@@ -9,7 +9,7 @@ import pytest
 from oildrop.rules.loading import load_rulebook
 from oildrop.rules.rulebook import gate_settings, settings_of
 
-pytest.register_assert_rewrite("engine_contract")
+pytest.register_assert_rewrite("engine_contract", "generator_contract")
 
 
 def tier_settings(benchmark: str, tier: str) -> dict[str, Any]:

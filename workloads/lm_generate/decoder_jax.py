@@ -11,23 +11,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from numpy.typing import NDArray
 
 from oildrop.workloads.engine import Weights
 from oildrop.workloads.lm_generate.products_jax import Stored, stored, times
-from oildrop.workloads.lm_pretrain.model_jax import LAYER, rms_norm
+from oildrop.workloads.lm_pretrain.model_jax import rms_norm
 from oildrop.workloads.lm_pretrain.reference import ModelShape, rotary_angles
 from oildrop.workloads.products_jax import PRODUCT_DTYPES, product
 
 Cache = tuple[tuple[Array, Array], ...]
 """Keys and values of each layer, each [rows, K, positions, D] in the compute dtype."""
 
-Served = Mapping[str, Stored]
-"""Every tensor by canonical name: matrices as they are stored, norms and embedding in fp32."""
+Mask = Array | NDArray[np.bool_]
 
 Attend = Callable[[int, Array, Array, Array], Array]
 """From layer, queries, keys and values, [N, heads, D] each, to what is mixed, [N, H * D]."""
@@ -36,14 +37,22 @@ NOWHERE = np.iinfo(np.int32).max
 """A row or position of no cache: what is written there is dropped."""
 
 
+class Served(NamedTuple):
+    """Every tensor by canonical name: embedding and norms plain in fp32, the other matrices as they are stored."""
+
+    plain: Mapping[str, Array]
+    matrices: Mapping[str, Stored]
+
+
 def served(weights: Weights, scheme: str, dtype: str, device: jax.Device) -> Served:
     """`weights` as they are served, on `device`, which keeps nothing of the caller's memory."""
-    return {
-        name: jax.device_put(np.array(tensor), device, may_alias=False)
-        if tensor.ndim == 1 or name == "embedding_VW"
-        else stored(name, tensor, scheme, dtype, device)
-        for name, tensor in weights.items()
-    }
+    plain = {name: tensor for name, tensor in weights.items() if tensor.ndim == 1 or name == "embedding_VW"}
+    return Served(
+        plain={name: jax.device_put(np.array(tensor), device, may_alias=False) for name, tensor in plain.items()},
+        matrices={
+            name: stored(name, tensor, scheme, dtype, device) for name, tensor in weights.items() if name not in plain
+        },
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +91,7 @@ class Decoder:
             mixed = product("bkgts,bksd->btkgd", self._shares(scores, seen_TT), v_BKTD, self.dtype)
             return mixed.reshape(B * T, -1)
 
-        positions_N = np.tile(np.arange(T, dtype=np.int32), B)
+        positions_N = jnp.tile(jnp.arange(T, dtype=jnp.int32), B)
         x_NW = self._through(weights, tokens_BT.reshape(-1), positions_N, attend)
         return tuple(filled), x_NW.reshape(B, T, -1)
 
@@ -121,22 +130,29 @@ class Decoder:
 
     def score(self, weights: Served, x: Array) -> Array:
         """Logits [..., V] of the residual stream after the last layer."""
-        return times(weights["head_VW"], rms_norm(x, weights["norm_W"], self.shape.norm_epsilon), self.dtype)
+        normal = rms_norm(x, weights.plain["norm_W"], self.shape.norm_epsilon)
+        return times(weights.matrices["head_VW"], normal, self.dtype)
 
     def _through(self, weights: Served, tokens_N: Array, positions_N: Array, attend: Attend) -> Array:
         """The residual stream [N, W] after all layers."""
         H, K, D = self.shape.heads, self.shape.key_value_heads, self.shape.head_width
-        epsilon = self.shape.norm_epsilon
-        x_NW = weights["embedding_VW"][tokens_N]
+
+        def normed(x_NW: Array, name: str) -> Array:
+            return rms_norm(x_NW, weights.plain[name], self.shape.norm_epsilon)
+
+        def linear(x_NI: Array, name: str) -> Array:
+            return times(weights.matrices[name], x_NI, self.dtype)
+
+        x_NW = weights.plain["embedding_VW"][tokens_N]
         for i in range(self.shape.layers):
-            layer = {name: weights[f"layers.{i}.{name}"] for name in LAYER}
-            qkv = times(layer["query_key_value_OI"], rms_norm(x_NW, layer["attention_norm_W"], epsilon), self.dtype)
+            layer = f"layers.{i}."
+            qkv = linear(normed(x_NW, layer + "attention_norm_W"), layer + "query_key_value_OI")
             qk, v_NKD = jnp.split(qkv.reshape(-1, H + 2 * K, D), (H + K,), axis=1)
             q_NHD, k_NKD = jnp.split(self._rotate(qk, positions_N), (H,), axis=1)
-            x_NW = x_NW + times(layer["attention_out_OI"], attend(i, q_NHD, k_NKD, v_NKD), self.dtype)
-            gate_up = times(layer["gate_up_OI"], rms_norm(x_NW, layer["feed_norm_W"], epsilon), self.dtype)
+            x_NW = x_NW + linear(attend(i, q_NHD, k_NKD, v_NKD), layer + "attention_out_OI")
+            gate_up = linear(normed(x_NW, layer + "feed_norm_W"), layer + "gate_up_OI")
             gate_NF, up_NF = jnp.split(gate_up, 2, axis=-1)
-            x_NW = x_NW + times(layer["down_OI"], jax.nn.silu(gate_NF) * up_NF, self.dtype)
+            x_NW = x_NW + linear(jax.nn.silu(gate_NF) * up_NF, layer + "down_OI")
         return x_NW
 
     def _rotate(self, x_NHD: Array, positions_N: Array) -> Array:
@@ -146,7 +162,7 @@ class Decoder:
         left, right = jnp.split(x_NHD, 2, axis=-1)
         return jnp.concatenate((left * cos - right * sin, left * sin + right * cos), axis=-1).astype(x_NHD.dtype)
 
-    def _shares(self, scores: Array, seen: Array) -> Array:
+    def _shares(self, scores: Array, seen: Mask) -> Array:
         """What is taken of each position, rows sum to 1, fp32."""
         scaled = scores.astype(jnp.float32) / np.sqrt(self.shape.head_width)
         return jax.nn.softmax(jnp.where(seen, scaled, -jnp.inf), axis=-1)

@@ -71,7 +71,8 @@ class JaxGenerator:
         x_BTW = self._stream(prompts, slots_B, 1 if count == 1 else self._at_once)
         last_B = np.zeros(len(x_BTW), dtype=np.int32)
         last_B[:count] = [len(prompt) - 1 for prompt in prompts]
-        return Answers(*self._last(self._weights, x_BTW, last_B), rows_B=np.arange(count))
+        logits_BV, likeliest_B = self._last(self._weights, x_BTW, last_B)
+        return Answers(logits_BV, likeliest_B, np.arange(count))
 
     def decode(self, slots_B: Tokens, tokens_B: Tokens, positions_B: Tokens) -> Answers:
         """All rows from the first to the last of `slots_B`, and as many more as fill a span."""
@@ -80,8 +81,10 @@ class JaxGenerator:
         rows_B = slots_B.astype(np.int64) - first
         tokens_R, positions_R = np.zeros(span, dtype=np.int32), np.full(span, NOWHERE, dtype=np.int32)
         tokens_R[rows_B], positions_R[rows_B] = tokens_B, positions_B
-        self._cache, *found = self._say(self._weights, self._cache, tokens_R, positions_R, np.int32(first))
-        return Answers(*found, rows_B=rows_B)
+        self._cache, logits_RV, likeliest_R = self._say(
+            self._weights, self._cache, tokens_R, positions_R, np.int32(first)
+        )
+        return Answers(logits_RV, likeliest_R, rows_B)
 
     def greedy(self, handle: Answers) -> Tokens:
         """Worked out on the device."""

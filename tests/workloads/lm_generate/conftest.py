@@ -29,7 +29,7 @@ TINY = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_settings() -> dict[str, Scalar]:
     """Tier nano's settings and gates at sizes that a test can pay for; two query heads share a key-value head."""
     benchmark = load_rulebook().benchmarks["lm-generate"]
