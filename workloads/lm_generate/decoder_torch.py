@@ -47,7 +47,7 @@ class Decoder:
         self._shape, self._dtype = shape, dtype
 
         def vector(name: str) -> Tensor:
-            return torch.from_numpy(weights[name]).to(device)
+            return torch.tensor(weights[name], device=device)
 
         def product(name: str, rows_O: NDArray[np.int64] | slice = slice(None)) -> Product:
             return product_of(name, weights[name][rows_O], scheme, dtype, device)

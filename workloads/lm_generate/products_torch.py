@@ -31,7 +31,7 @@ def product_of(
 ) -> Product:
     """The product with the matrix of canonical name `name`."""
     if not is_quantised(name, scheme):
-        return partial(_dense, torch.from_numpy(weight_OI).to(device, dtype))
+        return partial(_dense, torch.tensor(weight_OI, dtype=dtype, device=device))
     found = quantise(weight_OI, scheme)
     q_OI = torch.from_numpy(found.q_OI).to(device)
     scale_ON = torch.from_numpy(found.scale_ON).to(device)
