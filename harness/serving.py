@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from oildrop.harness.bandwidth import bandwidth_meta
 from oildrop.harness.devices.opening import runtime_of
 from oildrop.harness.load.generate import generate
+from oildrop.harness.load.heap import quiet_heap
 from oildrop.harness.load.ledger import OK, Ledger
 from oildrop.harness.load.plan import LoadPlan, load_plan
 from oildrop.harness.load.stops import ERROR, MINIMUM
@@ -123,7 +121,7 @@ def _serve(
 ) -> tuple[RequestTable, str]:
     """The part that is timed; what was issued and answered before a failure is kept all the same."""
     ledger = Ledger(plan.samples_per_query)
-    with _frozen_heap():
+    with quiet_heap():
         start_ns = time.monotonic_ns()
         emitter.emit(keys.RUN_START, at_ns=start_ns)
         emitter.emit(keys.PHASE, "serve", at_ns=start_ns)
@@ -144,17 +142,6 @@ def _serve(
 def _served_meta(ledger: Ledger, requests: RequestTable, stopped_by: str) -> dict[str, Any]:
     errors = len(requests.outcome) - requests.outcome.count(OK)
     return {"requests": ledger.issued, "errors": errors, "steps": ledger.steps, "stopped_by": stopped_by}
-
-
-@contextmanager
-def _frozen_heap() -> Iterator[None]:
-    """What was made before the clock is not searched for garbage while it runs: a search takes as long as a token."""
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def _answers_in_full(requests: RequestTable) -> dict[int, tuple[int, ...]]:

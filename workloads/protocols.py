@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,15 +117,14 @@ class TrainTask(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class RequestSize:
-    """What one request asks for: tokens of its prompt, and tokens of its answer (images and sentences: one each)."""
+    """What one request asks for: tokens of its prompt (an image: one) and of its answer (a class, an embedding: one)."""
 
     input_tokens: int
     output_tokens: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Emission:
-    """What one step of a served model brought for one request.
+class Emission(NamedTuple):
+    """What one step of a served model brought for one request; a tuple, because each token makes one.
 
     Attributes:
         index: The request's number in the seed's stream.
