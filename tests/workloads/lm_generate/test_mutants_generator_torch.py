@@ -1,4 +1,4 @@
-"""Mutants of cache, mask, positions and batching: each computes something slightly else, and a strict gate must say so."""
+"""Mutants of cache, mask, positions and batching: each computes something else, and a strict gate must say so."""
 
 from __future__ import annotations
 
