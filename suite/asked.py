@@ -82,6 +82,11 @@ def require_served(
             f"--rate {rate_per_s:g}: in scenario {settings[NAME]} requests do not arrive by themselves, so there is "
             f"no rate to give; use --scenario {having or 'with arrivals, of which this tier has none'}"
         )
+    if tier.checkpoint is None and settings.get("weights.source") == "checkpoint":
+        raise UsageError(
+            "this tier has no checkpoint to serve (weights.source = checkpoint); for speed alone serve random weights: "
+            "--set weights.source=random --division open"
+        )
     _require_lengths(settings)
 
 

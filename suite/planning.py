@@ -46,6 +46,7 @@ class RunRequest:
         keep_weights: Folder that gets each run's trained weights, as `<run_id>.safetensors`; None keeps none.
         concurrency: Requests in flight of scenario `concurrency`, a set each.
         server: The server to ask, of a benchmark that asks one.
+        variants: Further changes, a set each: the cells of a sweep.
     """
 
     benchmarks: tuple[str, ...] = ()
@@ -65,6 +66,7 @@ class RunRequest:
     rate_per_s: float | None = None
     concurrency: tuple[int, ...] = ()
     server: ServerRequest | None = None
+    variants: tuple[Mapping[str, str], ...] = ({},)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,15 +195,18 @@ def _entries(request: RunRequest) -> tuple[Entry, ...]:
 
 
 def _wanted(request: RunRequest, entry: Entry, benchmark: Benchmark) -> list[_Wanted]:
-    """The configurations of one benchmark that were asked for: one, or one for each concurrency."""
-    changed = served_changes(
-        benchmark,
-        request.changes,
-        scenario=entry.scenario or request.scenario,
-        rate_per_s=request.rate_per_s,
-        concurrency=request.concurrency,
-    )
-    return [_one_wanted(request, benchmark, changes) for changes in changed]
+    """The configurations of one benchmark that were asked for: of each variant one, or one for each concurrency."""
+    return [
+        _one_wanted(request, benchmark, changes)
+        for variant in request.variants
+        for changes in served_changes(
+            benchmark,
+            {**request.changes, **variant},
+            scenario=entry.scenario or request.scenario,
+            rate_per_s=request.rate_per_s,
+            concurrency=request.concurrency,
+        )
+    ]
 
 
 def _one_wanted(request: RunRequest, benchmark: Benchmark, changes: Mapping[str, str]) -> _Wanted:

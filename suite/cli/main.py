@@ -18,6 +18,7 @@ COMMANDS = {
     "doctor": "What would spoil a run on this machine.",
     "plan": "Whether a benchmark fits a part, and its least times.",
     "run": "Measure: run benchmarks and keep every run.",
+    "sweep": "Measure prefill and decode at fixed shapes, a run each.",
     "runs": "List the runs of a store, newest first.",
     "show": "One run: metrics, findings, phases, how to repeat it.",
     "compare": "Whether two configurations differ, and by how much.",
@@ -46,13 +47,13 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(no_args_is_help=True, epilog="To measure this machine: oildrop run. One command: oildrop COMMAND --help.")
+@app.callback(no_args_is_help=True)
 def oildrop(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """A hardware benchmark that keeps every run, the bad ones beside the good."""
+    """A hardware benchmark that keeps every run, the bad ones beside the good. To measure this machine: oildrop run."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
