@@ -24,6 +24,7 @@ from oildrop.rules.evidence import AnswerTable, RequestTable
 from oildrop.rules.records import RunSpec
 from oildrop.rules.rulebook import Benchmark, Terms, gate_settings
 from oildrop.workloads.cores import physical_cores
+from oildrop.workloads.kept_weights import DamagedCheckpoint
 from oildrop.workloads.protocols import Device, ServeTask
 from oildrop.workloads.registry import make_serve_task
 from oildrop.workloads.weights_hash import weights_sha256
@@ -93,7 +94,11 @@ def _prove_and_start(task: ServeTask, spec: RunSpec, device: Device, emitter: Em
     with phase(emitter, "gates"):
         pass_gates(task.run_gates(), emitter)
     with phase(emitter, "init"):
-        task.initialise(spec.seed)
+        try:
+            task.initialise(spec.seed)
+        except DamagedCheckpoint as error:
+            emitter.emit(keys.WEIGHTS_SHA256, None, {"when": "init", "reason": str(error)})
+            raise
         emitter.emit(keys.WEIGHTS_SHA256, weights_sha256(task.weights()), {"when": "init"})
         emitter.emit(keys.SEED, spec.seed, {"index": spec.seed_index})
     with phase(emitter, "warmup"):

@@ -20,6 +20,7 @@ from oildrop.harness.ranks.lineage import die_with_parent
 from oildrop.rules import keys
 from oildrop.rules.errors import Unsupported
 from oildrop.rules.records import RunSpec
+from oildrop.workloads.kept_weights import DamagedCheckpoint
 
 OWN_WORDS = frozenset(
     (
@@ -60,7 +61,7 @@ def _attempt(spec: RunSpec, orders: Orders, emitter: Emitter, heartbeat: Heartbe
         end = _run_of(spec)(spec, orders, emitter, heartbeat)
     except Unsupported as error:
         return "unsupported", str(error)
-    except GateFailed as error:
+    except (GateFailed, DamagedCheckpoint) as error:
         return "invalid", str(error)
     except Exception as error:
         traceback.print_exc()

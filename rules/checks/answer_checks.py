@@ -94,11 +94,11 @@ def weights_are_the_checkpoints(judged: Judged) -> Iterator[Broken]:
     """The hash of the served weights is the tier's."""
     case = judged.case
     checkpoint = case.tier.checkpoint if case.tier is not None else None
-    if checkpoint is None or not case.has_checkpoint or case.timeline.run_start_ns is None:
-        return
     hashes = [event.value for event in case.evidence.all(keys.WEIGHTS_SHA256) if event.meta.get("when") == "init"]
+    if checkpoint is None or not case.has_checkpoint or (case.timeline.run_start_ns is None and not hashes):
+        return
     if hashes != [checkpoint.weights_sha256] * max(len(hashes), 1):
-        found = str(hashes[0])[:12] if hashes else "not logged"
+        found = str(hashes[0] or "damaged")[:12] if hashes else "not logged"
         message = f"the weights served are {found}, checkpoint {checkpoint.name} is {checkpoint.weights_sha256[:12]}"
         yield broken(message, "install oildrop again: its checkpoint is damaged", expected=checkpoint.weights_sha256)
 

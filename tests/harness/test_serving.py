@@ -13,6 +13,7 @@ from oildrop.results.bundle.write import BundleWriter
 from oildrop.rules import keys
 from oildrop.rules.evidence import Evidence
 from oildrop.rules.formulas.arrivals import schedule_ns
+from oildrop.rules.judge import judge
 from oildrop.rules.loading import load_rulebook
 from oildrop.rules.records import Limits, RunSpec
 from oildrop.rules.rulebook import settings_of
@@ -133,6 +134,13 @@ def test_a_rate_that_no_answer_can_keep_up_with_has_missed_its_bounds(tmp_path: 
     assert (served.meta["stopped_by"], stop.meta["status"]) == ("overflow", "aborted")
     assert evidence.events[-1].value == "target_missed"
     assert "unfinished" in evidence.requests.outcome
+
+
+def test_a_damaged_checkpoint_is_invalid_by_its_rule(tmp_path: Path) -> None:
+    evidence, _ = run(tmp_path, "single-stream", way="damaged")
+    assert evidence.events[-1].value == "invalid"
+    judgement = judge(evidence, load_rulebook())
+    assert (judgement.outcome, "R041" in {finding.rule for finding in judgement.findings}) == ("invalid", True)
 
 
 @pytest.mark.parametrize("scenario", ["offline", "multi-stream", "interactive"])

@@ -11,6 +11,7 @@ from oildrop.harness.null_serve import NullServe
 from oildrop.harness.null_task import NullDevice
 from oildrop.rules import keys
 from oildrop.rules.rulebook import Bounds, Terms
+from oildrop.workloads.kept_weights import DamagedCheckpoint
 
 way = os.environ["FAKE_WORKER"]
 
@@ -29,6 +30,13 @@ class Works:
             raise ValueError("the cache is broken")
 
 
+class Damaged(NullServe):
+    """Its checkpoint cannot be read."""
+
+    def initialise(self, seed: int) -> None:
+        raise DamagedCheckpoint("checkpoint x cannot be read (cut); install Oildrop again")
+
+
 def open_for(spec: Any, orders: Any, emitter: Any) -> NullDevice:
     emitter.emit(keys.PROCESS, "worker-0", {"pid": os.getpid(), "device_uuids": []})
     return NullDevice()
@@ -45,5 +53,6 @@ patched: Any = serving
 patched.open_for = open_for
 patched.terms_of = terms_of
 patched.runtime_of = lambda device: {"version": "0"}
-patched.make_serve_task = lambda task, settings, device: NullServe(Works(way == "dies"), output_tokens=4, slots=2)
+model = Damaged if way == "damaged" else NullServe
+patched.make_serve_task = lambda task, settings, device: model(Works(way == "dies"), output_tokens=4, slots=2)
 worker.main()
