@@ -76,7 +76,7 @@ def request_body(api: Api, model: str, prompt: str, output_tokens: int, extras: 
 def read_piece(data: bytes) -> Piece:
     """What the event with this data says. Raises MalformedEvent."""
     try:
-        event = json.loads(data)
+        event = json.loads(data.decode())
     except ValueError as error:
         raise MalformedEvent(f"{data[:80]!r} is no JSON") from error
     if not isinstance(event, dict):
