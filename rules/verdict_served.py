@@ -36,7 +36,9 @@ def served_ending(case: Case) -> Verdict | None:
 def _wrong_answers(case: Case) -> str | None:
     """Why the answers are not good enough; None where they are, or where nothing is known of them."""
     quality, target, benchmark = case.answer_quality, case.target, case.benchmark
-    if case.has_checkpoint and benchmark is not None and quality is not None and target is not None:
+    if not case.has_checkpoint:
+        return None
+    if benchmark is not None and quality is not None and target is not None:
         unit = benchmark.quality.unit
         if not math.isfinite(quality):
             return "the loss of the assessed answers was not finite"

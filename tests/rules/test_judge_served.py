@@ -294,3 +294,13 @@ def test_a_probe_is_judged_as_a_served_run(make_served: Any) -> None:
     judgement = judged(run)
     assert judgement.outcome == "ok" and judgement.headline("requests_per_s").value is not None
     assert not any(math.isinf(metric.value) for metric in judgement.metrics if metric.value is not None)
+
+
+def test_each_numeric_format_has_its_own_least_agreement(served_run: Any) -> None:
+    """The toy states one for fp32; of weights in int8 it asks for none."""
+    served_run.answers["agreed_count"] = [5, 5, 5, 2]
+    settings = {**served_run.spec.settings, "execution.weights": "int8"}
+    served_run.spec = served_run.spec.model_copy(update={"settings": settings, "division": "open"})
+    judgement = judged(served_run)
+    assert judgement.headline("greedy_agreement").value == 0.85
+    assert not str(judgement.reason).startswith("85.00%")
