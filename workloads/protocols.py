@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,8 +123,9 @@ class RequestSize:
     output_tokens: int
 
 
-class Emission(NamedTuple):
-    """What one step of a served model brought for one request; a tuple, because each token makes one.
+@dataclass(frozen=True, kw_only=True)
+class Emission:
+    """What one step of a served model brought for one request.
 
     Attributes:
         index: The request's number in the seed's stream.
