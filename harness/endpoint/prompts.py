@@ -87,7 +87,8 @@ class Prompts:
             return " ".join(words), len(words)
         counted = self.count_tokens(" ".join(words))
         while counted > tokens and len(words) > NUMBER_WORDS:
-            words = words[: max(NUMBER_WORDS, len(words) - (counted - tokens))]
+            too_many = max(1, (counted - tokens) * len(words) // counted)
+            words = words[: max(NUMBER_WORDS, len(words) - too_many)]
             counted = self.count_tokens(" ".join(words))
         return " ".join(words), counted
 

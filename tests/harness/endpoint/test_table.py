@@ -1,0 +1,101 @@
+"""How tokens are counted and spread over pieces, worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oildrop.harness.endpoint.answer import Answer
+from oildrop.harness.endpoint.openai import Usage
+from oildrop.harness.endpoint.outcomes import CUT, OK, Outcome
+from oildrop.harness.endpoint.prometheus import MOST_SAMPLES, changes, known_samples
+from oildrop.harness.endpoint.prompts import Prompt
+from oildrop.harness.endpoint.table import CountedBy, Ledger, gaps_ns
+
+
+@pytest.mark.parametrize(
+    ("stamps", "tokens", "gaps"),
+    [
+        ([10, 20, 30], 3, (10, 10)),
+        ([10, 30], 4, (0, 20, 0)),  # two pieces of two tokens
+        ([10, 30], 3, (20, 0)),  # one piece of one, one of two
+        ([10, 20, 40, 50], 2, (40,)),  # pieces that are less than a token
+        ([10], 3, (0, 0)),
+        ([10, 20], 1, ()),
+        ([], 3, ()),
+        ([10, 20], 0, ()),
+    ],
+)
+def test_tokens_are_spread_over_the_pieces(stamps: list[int], tokens: int, gaps: tuple[int, ...]) -> None:
+    assert gaps_ns(stamps, tokens) == gaps
+
+
+@given(steps=st.lists(st.integers(0, 10**9), min_size=1, max_size=40), tokens=st.integers(2, 60))
+def test_gaps_are_one_fewer_than_tokens_and_add_up(steps: list[int], tokens: int) -> None:
+    stamps = [sum(steps[:number]) for number in range(len(steps))]
+    gaps = gaps_ns(stamps, tokens)
+    assert len(gaps) == tokens - 1
+    assert all(gap >= 0 for gap in gaps)
+    assert sum(gaps) == stamps[-1] - stamps[0]
+
+
+def ledger_of(
+    count: CountedBy, *, pieces: int, usage: Usage | None, reason: str = "length", outcome: Outcome = OK, asked: int = 4
+) -> Ledger:
+    ledger = Ledger(count=count, count_tokens=lambda text: len(text) // 2)
+    answer = Answer(asked_tokens=asked, issued_ns=105, usage=usage, finish_reason=reason, outcome=outcome)
+    answer.stamps_ns = [110 + 10 * number for number in range(pieces)]
+    answer.texts = ["abcd"] * pieces
+    ledger.add(0, 100, Prompt(text="a b", input_tokens=2, output_tokens=asked), answer)
+    return ledger
+
+
+@pytest.mark.parametrize(
+    ("count", "pieces", "told", "reason", "outcome", "output", "expected"),
+    [
+        ("usage", 4, 4, "length", "ok", 4, 4),
+        ("usage", 2, 4, "length", "ok", 4, 4),
+        ("usage", 4, 3, "length", "truncated", 3, 4),
+        ("usage", 4, 5, "length", "too_long", 5, 4),
+        ("usage", 3, 3, "stop", "ok", 3, 3),
+        ("usage", 3, None, "length", "ok", 3, 3),  # nobody counted: nobody can say that it is short
+        ("chunks", 3, 4, "length", "ok", 3, 3),
+        ("tokenizer", 2, 9, "length", "ok", 4, 4),
+        ("tokenizer", 1, 4, "length", "truncated", 2, 4),
+    ],
+)
+def test_who_counts_decides(
+    count: CountedBy, pieces: int, told: int | None, reason: str, outcome: str, output: int, expected: int
+) -> None:
+    usage = Usage(prompt_tokens=7, completion_tokens=told)
+    ledger = ledger_of(count, pieces=pieces, usage=usage, reason=reason)
+    table = ledger.table(100)
+    assert (table.outcome, table.output_tokens, table.expected_tokens) == ((outcome,), (output,), (expected,))
+    assert table.input_tokens == (7 if count == "usage" and told is not None else 2,)
+    assert (table.scheduled_ns, table.issued_ns, table.first_ns) == ((0,), (5,), (10,))
+    assert ledger.errors.total() == (outcome != "ok")
+
+
+def test_a_failed_request_keeps_what_it_got() -> None:
+    table = ledger_of("usage", pieces=2, usage=None, outcome=CUT).table(100)
+    assert (table.outcome, table.output_tokens, table.expected_tokens) == (("cut",), (2,), (4,))
+    assert (table.first_ns, table.last_ns, table.gaps_ns) == ((10,), (20,), ((10,),))
+    nothing = ledger_of("usage", pieces=0, usage=None, outcome=CUT).table(100)
+    assert (nothing.first_ns, nothing.last_ns, nothing.gaps_ns) == ((None,), (None,), ((),))
+
+
+def test_known_families_of_a_servers_metrics() -> None:
+    text = (
+        "# HELP vllm:e2e_request_latency_seconds x\n# TYPE vllm:e2e_request_latency_seconds histogram\n"
+        'vllm:e2e_request_latency_seconds_bucket{le="0.3"} 1\nvllm:e2e_request_latency_seconds_sum 2.5\n'
+        'vllm:cache_config_info{block_size="16"} 1\nsglang:token_usage{m="a b"} 0.28 1700000000000\n'
+        "llamacpp:prompt_tokens_total 12\ntgi_queue_size 3\nprocess_cpu_seconds_total 9\nllamacpp:kv NaN\nbroken\n"
+    )
+    assert known_samples(text) == {
+        "vllm:e2e_request_latency_seconds_sum": 2.5, 'sglang:token_usage{m="a b"}': 0.28,
+        "llamacpp:prompt_tokens_total": 12.0, "tgi_queue_size": 3.0,
+    }  # fmt: skip
+    many = "\n".join(f"vllm:x{number} 1" for number in range(MOST_SAMPLES + 9))
+    assert len(known_samples(many)) == MOST_SAMPLES
+    assert changes({"a": 1.0, "b": 2.0}, {"b": 5.0, "c": 1.0}) == {"b": 3.0}
