@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 
 from oildrop.harness.backends import BACKENDS, Availability, availability, choose_backend
 from oildrop.harness.endpoint.environment import BACKEND as ENDPOINT
-from oildrop.harness.ranks.launch import devices_of, ranks_of
+from oildrop.harness.ranks.launch import ranks_of
 from oildrop.harness.system.probe import probe_system
 from oildrop.results.identity import store_identity
 from oildrop.results.layout import StoreLayout
 from oildrop.rules.errors import UsageError
 from oildrop.rules.identity import rulebook_seed, set_id, workload_id
 from oildrop.rules.loading import load_rulebook
-from oildrop.rules.records import Limits, Process, RunSpec, Scalar
-from oildrop.rules.reference import batch_in, batch_key
-from oildrop.rules.rulebook import Benchmark, Rulebook, Terms
-from oildrop.rules.settings import Resolved, find_benchmark, nearest, resolve
+from oildrop.rules.records import Limits, Process, RunSpec
+from oildrop.rules.rulebook import Rulebook, Terms
+from oildrop.rules.settings import find_benchmark, nearest
 from oildrop.rules.system import System
-from oildrop.suite.asked import require_served, served_changes, terms_of
 from oildrop.suite.naming import boot_id, new_run_id, repeat_command, utc_now
 from oildrop.suite.private import host_redactor, redact_system
 from oildrop.suite.search import Search, search_of
 from oildrop.suite.seeds import next_seed_indices
 from oildrop.suite.servers import Server, ServerRequest, meet_server, require_server
-from oildrop.suite.suites import SUITES, Entry
+from oildrop.suite.wanted import DEFAULT_TIER, Wanted, all_wanted, entries_of
 
-DEFAULT_TIER = "nano"
 SHORT_RUN_S = 60.0
 """Scenarios whose least time is shorter are only tried out, and so is their highest rate."""
 
@@ -98,16 +95,6 @@ class PlannedSet:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Wanted:
-    """One configuration that was asked for."""
-
-    benchmark: Benchmark
-    changes: Mapping[str, str]
-    resolved: Resolved
-    terms: Terms | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Host:
     """What all sets of one plan share."""
 
@@ -134,13 +121,13 @@ def plan(request: RunRequest, layout: StoreLayout, *, create: bool = False) -> l
         UsageError: An unknown name, a locked or ill-valued setting, a number out of range.
     """
     rulebook = load_rulebook()
-    entries = _entries(request)
+    entries = entries_of(request, rulebook)
     if request.division not in rulebook.divisions:
         raise UsageError(f"unknown division {request.division!r}{nearest(request.division, list(rulebook.divisions))}")
     if request.backend not in ("auto", ENDPOINT, *BACKENDS):
         raise UsageError(f"unknown backend {request.backend!r}{nearest(request.backend, ['auto', *BACKENDS])}")
     require_server([find_benchmark(rulebook, entry.benchmark) for entry in entries], request.server, request.backend)
-    wanted = _all_wanted(request, entries, rulebook)
+    wanted = all_wanted(request, entries, rulebook)
     redact = host_redactor()
     identity = store_identity(layout, create=create)
     system = redact_system(probe_system(identity.salt), redact)
@@ -148,7 +135,7 @@ def plan(request: RunRequest, layout: StoreLayout, *, create: bool = False) -> l
     if request.server is not None:
         server = meet_server(request.server, request.changes, salt=identity.salt, redact=redact)
         request = replace(request, changes={**request.changes, **server.changes})
-        wanted = _all_wanted(request, entries, rulebook)
+        wanted = all_wanted(request, entries, rulebook)
         system = system.model_copy(update={"declared": server.declared})
     backend, why = _backend(request, server)
     host = _Host(
@@ -174,69 +161,7 @@ def _backend(request: RunRequest, server: Server | None) -> tuple[str, str]:
     return (request.backend, "asked for") if request.backend != "auto" else choose_backend()
 
 
-def _all_wanted(request: RunRequest, entries: Sequence[Entry], rulebook: Rulebook) -> list[_Wanted]:
-    return [one for entry in entries for one in _wanted(request, entry, find_benchmark(rulebook, entry.benchmark))]
-
-
-def _entries(request: RunRequest) -> tuple[Entry, ...]:
-    if request.benchmarks and request.suite:
-        raise UsageError(f"give benchmarks or --suite {request.suite}, not both")
-    if request.benchmarks:
-        return tuple(Entry(name) for name in dict.fromkeys(request.benchmarks))
-    suite = request.suite or "default"
-    if suite not in SUITES:
-        raise UsageError(f"unknown suite {suite!r}{nearest(suite, list(SUITES))}")
-    if request.scenario or request.rate_per_s or request.concurrency:
-        raise UsageError(
-            f"suite {suite} says how requests arrive; --scenario, --rate and --concurrency need a BENCHMARK, "
-            "as oildrop run lm-generate --scenario offline"
-        )
-    return SUITES[suite]
-
-
-def _wanted(request: RunRequest, entry: Entry, benchmark: Benchmark) -> list[_Wanted]:
-    """The configurations of one benchmark that were asked for: of each variant one, or one for each concurrency."""
-    return [
-        _one_wanted(request, benchmark, changes)
-        for variant in request.variants
-        for changes in served_changes(
-            benchmark,
-            {**request.changes, **variant},
-            scenario=entry.scenario or request.scenario,
-            rate_per_s=request.rate_per_s,
-            concurrency=request.concurrency,
-        )
-    ]
-
-
-def _one_wanted(request: RunRequest, benchmark: Benchmark, changes: Mapping[str, str]) -> _Wanted:
-    tier = request.tier or DEFAULT_TIER
-    resolved = resolve(benchmark, tier, request.division, dict(changes))
-    require_even_shares(resolved.settings)
-    terms = terms_of(benchmark, tier, resolved.settings)
-    if terms is not None:
-        if request.keep_weights is not None:
-            raise UsageError(
-                f"--keep-weights is for benchmarks that train; {benchmark.name} trains nothing: leave it out"
-            )
-        rate_per_s, restarts = request.rate_per_s, request.max_restarts
-        require_served(benchmark.tiers[tier], terms, resolved.settings, rate_per_s=rate_per_s, max_restarts=restarts)
-    return _Wanted(benchmark=benchmark, changes=changes, resolved=resolved, terms=terms)
-
-
-def require_even_shares(settings: Mapping[str, Scalar]) -> None:
-    """Raises UsageError where the devices cannot share a training batch evenly."""
-    devices, batch = devices_of(settings), batch_in(settings)
-    if batch is None or batch % devices == 0:
-        return
-    fitting = ", ".join(str(count) for count in range(1, batch + 1) if batch % count == 0)
-    raise UsageError(
-        f"execution.devices = {devices} does not divide {batch_key(settings)} = {batch}, and each device takes an "
-        f"equal share; use one of {fitting}"
-    )
-
-
-def _planned_set(host: _Host, wanted: _Wanted) -> PlannedSet:
+def _planned_set(host: _Host, wanted: Wanted) -> PlannedSet:
     request, benchmark, resolved = host.request, wanted.benchmark, wanted.resolved
     tier_name = request.tier or DEFAULT_TIER
     tier = benchmark.tiers[tier_name]

@@ -16,5 +16,11 @@ class Entry(NamedTuple):
 
 
 SUITES: dict[str, tuple[Entry, ...]] = {
-    "default": (Entry("lm-pretrain"), Entry("image-classify")),
+    "default": (
+        Entry("lm-pretrain"),
+        Entry("image-classify"),
+        Entry("lm-generate", "single-stream"),
+        Entry("lm-generate", "offline"),
+        Entry("lm-generate", "server"),
+    ),
 }

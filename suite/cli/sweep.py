@@ -79,8 +79,8 @@ def _with_cells(request: RunRequest, cells: Sequence[Any], weights: str) -> RunR
 
     from oildrop.rules.loading import load_rulebook
     from oildrop.rules.settings import find_benchmark
-    from oildrop.suite.planning import DEFAULT_TIER
     from oildrop.suite.sweep import changes_of
+    from oildrop.suite.wanted import DEFAULT_TIER
 
     benchmark = find_benchmark(load_rulebook(), request.benchmarks[0])
     tier = request.tier or DEFAULT_TIER

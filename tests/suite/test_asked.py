@@ -102,3 +102,22 @@ def test_prompt_and_answer_as_long_as_a_document_with_its_start_token_are_taken(
 def test_an_entry_of_a_suite_is_read_as_benchmark_and_scenario() -> None:
     assert str(Entry("lm-generate", "server")) == "lm-generate server"
     assert str(Entry("lm-pretrain")) == "lm-pretrain"
+
+
+def test_a_suite_runs_those_of_its_benchmarks_that_have_the_tier(layout: StoreLayout) -> None:
+    nano = planned(layout, benchmarks=())
+    assert [(one.benchmark, one.specs[0].scenario) for one in nano] == [
+        ("lm-pretrain", None), ("image-classify", None), ("lm-generate", "single-stream"), ("lm-generate", "offline"),
+        ("lm-generate", "server"),
+    ]  # fmt: skip
+    assert "lm-generate" not in [one.benchmark for one in planned(layout, benchmarks=(), tier="smoke")]
+
+
+def test_a_tier_that_no_benchmark_of_the_suite_has_is_refused(layout: StoreLayout) -> None:
+    with pytest.raises(UsageError, match="lm-pretrain has no tier 'vast'"):
+        planned(layout, benchmarks=(), tier="vast")
+
+
+def test_a_tier_without_a_checkpoint_says_how_to_serve_random_weights(layout: StoreLayout) -> None:
+    with pytest.raises(UsageError, match=r"weights\.source=random --division open"):
+        planned(layout, tier="small", division="open", changes={"weights.source": "checkpoint"})
