@@ -25,7 +25,7 @@ from oildrop.suite.naming import boot_id, new_run_id, repeat_command, utc_now
 from oildrop.suite.private import host_redactor, redact_system
 from oildrop.suite.search import Search, search_of
 from oildrop.suite.seeds import next_seed_indices
-from oildrop.suite.servers import Server, ServerRequest, meet_server, require_server
+from oildrop.suite.servers import Server, ServerRequest, meet_server, require_server, server_changes
 from oildrop.suite.wanted import DEFAULT_TIER, Wanted, all_wanted, entries_of
 
 SHORT_RUN_S = 60.0
@@ -127,6 +127,7 @@ def plan(request: RunRequest, layout: StoreLayout, *, create: bool = False) -> l
     if request.backend not in ("auto", ENDPOINT, *BACKENDS):
         raise UsageError(f"unknown backend {request.backend!r}{nearest(request.backend, ['auto', *BACKENDS])}")
     require_server([find_benchmark(rulebook, entry.benchmark) for entry in entries], request.server, request.backend)
+    request = replace(request, changes={**request.changes, **server_changes(request.server)})
     wanted = all_wanted(request, entries, rulebook)
     redact = host_redactor()
     identity = store_identity(layout, create=create)

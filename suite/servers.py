@@ -44,7 +44,7 @@ class Server:
     """A server as a plan needs it.
 
     Attributes:
-        changes: Settings that follow from it, as text by dotted key.
+        changes: The model's name without what is private, as a setting's text by its key.
         environment: What its runs' workers get and no bundle holds.
         declared: Its machine, for the record of the system.
         reason: Why it cannot be measured; None where it can.
@@ -71,31 +71,39 @@ def require_server(benchmarks: Sequence[Benchmark], asked: ServerRequest | None,
         raise UsageError(f"--backend {backend} runs here, and --endpoint names a server: leave --backend out")
 
 
-def meet_server(asked: ServerRequest, changes: Mapping[str, str], *, salt: str, redact: Callable[[Any], Any]) -> Server:
-    """Ask the server for its model, and put together what a plan needs; `changes` are those of `--set`.
+def server_changes(asked: ServerRequest | None) -> dict[str, str]:
+    """Settings that follow from what was typed, as text by dotted key; the server is not asked.
 
     Raises:
-        UsageError: The address, the key or the file of the system is no good.
+        UsageError: The address, the key or a file is no good.
     """
-    address = parse_address(asked.url)
-    headers = key_headers(os.environ)
-    reason, model = None, asked.model or changes.get("endpoint.model", "")
-    try:
-        model = asyncio.run(_ask_for_model(address, headers, model))
-    except Unsupported as error:
-        reason = str(error)
+    if asked is None:
+        return {}
+    parse_address(asked.url)
+    key_headers(os.environ)
+    if asked.system is not None:
+        _declared(asked.system, {**read_description(asked.system), "endpoint_id": ""})
     if asked.tokenizer is not None and not asked.tokenizer.is_file():
         raise UsageError(f"--tokenizer {asked.tokenizer} is no file; name the model's tokenizer.json")
-    following = {"endpoint.model": str(redact(model))}
-    if asked.api is not None:
-        following["endpoint.api"] = asked.api
+    typed = {"endpoint.model": asked.model, "endpoint.api": asked.api}
     if asked.tokenizer is not None:
-        following["tokens.count"] = "tokenizer"
+        typed["tokens.count"] = "tokenizer"
+    return {key: value for key, value in typed.items() if value is not None}
+
+
+def meet_server(asked: ServerRequest, changes: Mapping[str, str], *, salt: str, redact: Callable[[Any], Any]) -> Server:
+    """Ask the server for its model, and put together what a plan needs; `changes` hold `server_changes(asked)`."""
+    address = parse_address(asked.url)
+    reason, model = None, changes.get("endpoint.model", "")
+    try:
+        model = asyncio.run(_ask_for_model(address, key_headers(os.environ), model))
+    except Unsupported as error:
+        reason = str(error)
     endpoint_id = salted_id(salt, f"{address.host}:{address.port}")
     described = {} if asked.system is None else read_description(asked.system)
     return Server(
         address=address,
-        changes=following,
+        changes={"endpoint.model": str(redact(model))},
         environment=worker_environment(address, model, asked.tokenizer),
         declared=_declared(asked.system, redact({**described, "endpoint_id": endpoint_id})),
         reason=reason,
