@@ -48,4 +48,18 @@ def requests_text(served: ServedDigest) -> str:
         words += f", {failed} of them failed: {listed}"
     else:
         words += ", all answered in full"
-    return f"{words}; ended by {served.stopped_by}" if served.stopped_by else words
+    return f"{words}; {_stop_text(served.stopped_by)}" if served.stopped_by else words
+
+
+_STOPS = {
+    "minimum": "the least time and number of queries were reached",
+    "deadline": "given up as the run had no more time",
+    "overflow": "given up as more were unanswered than in any system that keeps the bounds",
+    "drain": "given up as some were unanswered too long after the last was issued",
+    "error": "given up as the model failed",
+}
+"""Why the load generator stopped."""
+
+
+def _stop_text(stopped_by: str) -> str:
+    return _STOPS.get(stopped_by, f"stopped by {stopped_by}")

@@ -38,7 +38,8 @@ def what_came_of(row: RunRow) -> str:
 
 def what_was_run(spec: RunSpec) -> str:
     """`lm-pretrain nano torch-cpu`, and of a served run how its requests arrived: `server at 20 queries/s (probe)`."""
-    return " ".join(word for word in (spec.benchmark, spec.tier, spec.backend, arrivals(spec)) if word)
+    probe = "(probe)" if spec.kind == "probe" else ""
+    return " ".join(word for word in (spec.benchmark, spec.tier, spec.backend, arrivals(spec), probe) if word)
 
 
 def arrivals(spec: RunSpec) -> str:
@@ -48,7 +49,7 @@ def arrivals(spec: RunSpec) -> str:
         words += f" at {spec.rate_per_s:g} queries/s"
     if spec.scenario == "concurrency":
         words += f" {spec.settings.get('scenario.concurrency')}"
-    return f"{words} (probe)" if spec.kind == "probe" else words
+    return words
 
 
 def named(metric: str, value: str) -> str:

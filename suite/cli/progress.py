@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any, Self
 
 from oildrop.suite.cli.headlines import arrivals, what_came_of, what_was_run
-from oildrop.suite.cli.numbers import show_duration, show_number
+from oildrop.suite.cli.numbers import count, show_duration, show_number
 from oildrop.suite.cli.output import outcome_text, screen
 from oildrop.suite.cli.remaining import expected_train_s, run_left_s, set_left_s
 
@@ -167,7 +167,9 @@ class LiveProgress(LineProgress):
         self._draw()
 
     def served(self, answered: int, elapsed_s: float) -> None:
-        self._how_far = f"{answered} requests answered in {show_duration(elapsed_s)}"
+        self._how_far = f"serve: {count(answered, 'request')} answered"
+        run_left = run_left_s(elapsed_s, self.planned.expected_s if self.planned else None)
+        self._left = what_is_left(elapsed_s, run_left, None)
         self._draw()
 
     def run_ended(self, row: RunRow) -> None:

@@ -97,7 +97,8 @@ def _print_head(console: Console, layout: StoreLayout, row: RunRow) -> None:
     console.print(f"run {row.run_id}, started {spec.created_utc}")
     console.print(f"{spec.benchmark} {spec.tier}, division {spec.division}, {spec.backend}")
     if spec.scenario is not None:
-        console.print(f"requests arrive: {arrivals(spec)}")
+        probe = ", a probe of a search" if spec.kind == "probe" else ""
+        console.print(f"requests arrive: {arrivals(spec)}{probe}")
     if spec.parent_run_id is not None:
         console.print(f"part of the search that began with run {spec.parent_run_id}")
     console.print(f"seed {spec.seed}{number}{chosen}")

@@ -121,6 +121,23 @@ def test_on_a_terminal_the_status_says_where_how_far_and_how_long(spec: Callable
     assert "8 s so far; about 12 s left, the set about 1 min 40 s" in text  # 12 + 4 x (10 + 12)
 
 
+def test_a_served_run_says_how_many_were_answered_and_what_is_left(spec: Callable[..., RunSpec]) -> None:
+    console, clock = terminal(), Clock()
+    settings = {"scenario.name": "server"}
+    with LiveProgress(console, 1, clock) as shown:
+        shown.set_started(planned(expected_s=12.0))
+        shown.run_started(spec(kind="probe", rate_per_s=40.0, settings=settings), 2, 4)
+        clock.now_s += 5.0
+        shown.served(1, 3.0)
+        clock.now_s += 5.0
+        shown.served(200, 4.0)
+    text = text_of(console)
+    assert "server at 40 queries/s on torch-cpu, set 1 of 1, probe 2 of" in text
+    assert "serve: 1 request answered" in text
+    assert "serve: 200 requests answered" in text
+    assert "4 s so far; about 8 s left" in text
+
+
 def test_finished_runs_teach_the_estimate_and_a_new_set_forgets(row: Callable[..., RunRow]) -> None:
     console, clock = terminal(), Clock()
     shown = LiveProgress(console, 2, clock)
