@@ -7,13 +7,12 @@ import threading
 import time
 from array import array
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Self
 
 from oildrop.harness.load.promptness import wake_on_time
-
-SPIN_NS = 20_000
-"""The last stretch before a due time is waited out awake: a sleep is late by about so much."""
 
 NEAR_NS = 2_000_000
 """Under this a wait cannot be called off."""
@@ -41,7 +40,7 @@ class Issuer(threading.Thread):
         self._schedule_ns = schedule_ns
         self._start_ns = start_ns
         self._clock = clock
-        self._bell = threading.Event()
+        self._bell: SimpleQueue[None] = SimpleQueue()  # quicker than an Event, which is Python
         self._ended = threading.Event()
         self._switch_s = sys.getswitchinterval()
 
@@ -59,14 +58,17 @@ class Issuer(threading.Thread):
 
     def wait(self, seen: int, seconds: float) -> None:
         """Return once more than `seen` queries were released, or after `seconds`."""
-        self._bell.clear()
+        bell = self._bell
+        while not bell.empty():
+            bell.get_nowait()
         if self.released == seen:
-            self._bell.wait(seconds)
+            with suppress(Empty):
+                bell.get(timeout=seconds)
 
     def run(self) -> None:
         """Release all, or until the end."""
         wake_on_time()
-        clock, start_ns, issued_ns, ring = self._clock, self._start_ns, self.issued_ns, self._bell.set
+        clock, start_ns, issued_ns, ring = self._clock, self._start_ns, self.issued_ns, self._bell.put
         ended = self._ended.is_set
         for query, due_ns in enumerate(self._schedule_ns):
             self._await(start_ns + due_ns)
@@ -74,7 +76,7 @@ class Issuer(threading.Thread):
                 return
             issued_ns[query] = clock() - start_ns
             self.released = query + 1
-            ring()
+            ring(None)
 
     def _await(self, until_ns: int) -> None:
         """Return at `until_ns`, or when all is over."""
@@ -83,5 +85,5 @@ class Issuer(threading.Thread):
             if left_ns > NEAR_NS:
                 if self._ended.wait((left_ns - NEAR_NS // 2) / 1e9):
                     return
-            elif left_ns > SPIN_NS:
-                time.sleep((left_ns - SPIN_NS) / 1e9)
+            else:
+                time.sleep(left_ns / 1e9)
