@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from oildrop.rules.rulebook import Benchmark, Rulebook, Terms, Tier
 from oildrop.site.pages.boards import Board
-from oildrop.site.pages.formats import count_text, number
+from oildrop.site.pages.formats import count_text
 from oildrop.site.pages.method_served import bounds_text
 
 
@@ -23,9 +23,9 @@ def goal_text(rulebook: Rulebook, board: Board) -> str:
 
 
 def _served_goal(benchmark: Benchmark, tier: Tier, terms: Terms) -> str:
-    least = f"At least {number(terms.minimum_s)} s and {count_text(terms.minimum_queries, 'query', 'queries')}"
+    least = f"At least {terms.minimum_s:g} s and {count_text(terms.minimum_queries, 'query', 'queries')}"
     bounds = bounds_text(terms.bounds)
-    held = f"{number(100 * terms.percentile)} % of answers within {bounds}" if bounds else "no bound on an answer"
+    held = f"{100 * terms.percentile:g} % of answers within {bounds}" if bounds else "no bound on an answer"
     quality = "" if tier.target is None else f"; answers with {_quality(benchmark, tier.target)}"
     return f"{least}, {held}{quality}."
 

@@ -189,7 +189,7 @@ def configuration_line(configuration: Configuration, board: Board) -> Configurat
         framework=labels.framework_text(row.system, spec.backend),
         settings=labels.joined([labels.settings_text(spec), version]),
         division=spec.division,
-        tally=labels.tally_text(summary.ok, summary.failed),
+        tally=(labels.probe_text if summary.kind == "probe" else labels.tally_text)(summary.ok, summary.failed),
         not_counted=summary.not_counted,
         failures=labels.outcome_tallies(summary.outcomes),
         estimate=None if summary.estimate is None else number(summary.estimate),

@@ -12,7 +12,7 @@ from oildrop.results.rows import RunRow
 from oildrop.rules.catalogue import CATALOGUE
 from oildrop.rules.outcomes import MEANINGS
 from oildrop.rules.records import Metric, RunSpec
-from oildrop.rules.system import System
+from oildrop.rules.system import Declared, System
 from oildrop.site.pages.formats import escaped, number, scalar_text
 
 _SHOWN_ALWAYS = ("execution.dtype", "execution.compile")
@@ -35,10 +35,20 @@ def accelerator_names(system: System) -> tuple[str, ...]:
 
 
 def system_name(system: System | None, system_id: str) -> str:
-    """A machine by its accelerators, else its processor; by its id where it could not be read."""
+    """A machine by its accelerators, else its processor; by its id where it could not be read.
+
+    A server's machine goes by what its owner declares of it.
+    """
     if system is None:
         return f"system {system_id} (not readable)"
+    if system.declared is not None:
+        return _declared_name(system.declared)
     return " + ".join(accelerator_names(system)) or cpu_name(system)
+
+
+def _declared_name(declared: Declared) -> str:
+    named = declared.name or " + ".join(declared.accelerators) or declared.cpu
+    return f"{named} (declared)" if named else f"server {declared.endpoint_id} (not described)"
 
 
 def device_name(row: RunRow) -> str:
@@ -126,6 +136,11 @@ def dims_text(metric: Metric) -> str:
 def tally_text(ok: int, failed: int) -> Markup:
     """`N ok, M failed`."""
     return Markup('<span class="tally"><b>{}</b> ok, <b>{}</b> failed</span>').format(ok, failed)
+
+
+def probe_text(ok: int, missed: int) -> Markup:
+    """`N held, M missed`, of the probes of searches."""
+    return Markup('<span class="tally"><b>{}</b> held, <b>{}</b> missed</span>').format(ok, missed)
 
 
 def scalar_change(default: str, chosen: str) -> Markup:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from oildrop.rules.rulebook import Benchmark, Bounds, Gates, Rulebook, Terms
 from oildrop.site.pages import labels
-from oildrop.site.pages.formats import count_text, number
+from oildrop.site.pages.formats import count_text
 
 TERMS_HEADER = (
     "Tier", "Scenario", "Lasts at least (s)", "Queries at least", "Requests a query", "Share that must hold", "Bounds",
@@ -24,19 +24,19 @@ def terms_rows(benchmark: Benchmark) -> list[tuple[str, ...]]:
 def _terms_cells(terms: Terms) -> tuple[str, ...]:
     bounds = bounds_text(terms.bounds)
     return (
-        number(terms.minimum_s),
+        f"{terms.minimum_s:g}",
         str(terms.minimum_queries),
         str(terms.samples_per_query),
-        f"{number(100 * terms.percentile)} %" if bounds else "none",
+        f"{100 * terms.percentile:g} %" if bounds else "none",
         bounds or "none",
-        "none" if terms.first_rate_per_s is None else number(terms.first_rate_per_s),
+        "none" if terms.first_rate_per_s is None else f"{terms.first_rate_per_s:g}",
     )
 
 
 def bounds_text(bounds: Bounds) -> str:
     """What an answer may take at most, such as `first token 200 ms, each further 50 ms`; empty without a bound."""
     named = (("first token", bounds.ttft_s), ("each further", bounds.tpot_s), ("whole answer", bounds.latency_s))
-    return ", ".join(f"{name} {number(1e3 * limit)} ms" for name, limit in named if limit is not None)
+    return ", ".join(f"{name} {1e3 * limit:g} ms" for name, limit in named if limit is not None)
 
 
 def scenario_rows(rulebook: Rulebook) -> list[tuple[str, ...]]:

@@ -9,6 +9,7 @@ from markupsafe import Markup, escape
 
 from oildrop.results.rows import RunRow
 from oildrop.rules.catalogue import CATALOGUE
+from oildrop.rules.headline import headline_of
 from oildrop.rules.records import Metric
 from oildrop.site.pages import labels
 from oildrop.site.pages.addresses import run_address, system_address
@@ -25,10 +26,14 @@ CSV_HEADER = (
 
 _POWER_COLUMNS = (("power_w", "Power (W)", 1.0), ("busy_fraction", "Busy (%)", 100.0))
 _SERVED_COLUMNS = (
-    ("requests_per_s", "Requests/s", 1.0), ("latency_s_p90", "Latency p90 (ms)", 1e3),
     ("ttft_s_p99", "TTFT p99 (ms)", 1e3), ("tpot_s_p99", "TPOT p99 (ms)", 1e3),
-    ("output_tokens_per_s", "Output tokens/s", 1.0), ("error_fraction", "Failed (%)", 100.0),
+    ("output_tokens_per_s", "Tokens/s", 1.0), ("error_fraction", "Failed (%)", 100.0),
 )  # fmt: skip
+_SERVED_HEADLINES = {
+    "latency_s_p90": ("latency_s_p90", "Latency p90 (ms)", 1e3),
+    "latency_s_p99": ("latency_s_p99", "Latency p99 (ms)", 1e3),
+    "requests_per_s": ("requests_per_s", "Requests/s", 1.0),
+}
 _RATE_HEADINGS = {"train_tokens_per_s": "Tokens/s", "train_samples_per_s": "Samples/s"}
 
 
@@ -84,8 +89,9 @@ def run_table(rows: Sequence[RunRow], *, key: str, caption: str, csv: str, root:
 
 def _columns(rows: Sequence[RunRow]) -> tuple[tuple[str, str, float], ...]:
     """Metric, heading and factor of each column of numbers: those of the kind of run that `rows` are."""
-    if any(row.spec.scenario for row in rows):
-        return _SERVED_COLUMNS
+    served = [row.spec.scenario for row in rows if row.spec.scenario]
+    if served:
+        return (_SERVED_HEADLINES[headline_of("serve", served[0]) or "requests_per_s"], *_SERVED_COLUMNS)
     rate = _rate_of(rows)
     return (("time_to_target_s", "Time to target (s)", 1.0), (rate, _RATE_HEADINGS[rate], 1.0), *_POWER_COLUMNS)
 

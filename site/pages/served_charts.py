@@ -39,10 +39,16 @@ def _spreads(served: ServedDigest) -> list[Drawn]:
                 unit="%",
                 x_label=f"{NAMES[each.name].lower()}, ms",
                 y_label="% of requests",
-                target=None if served.percentile is None else 100 * served.percentile,
+                target=_share(served, each.name),
             )
             found.append((chart, _spread_words(served.bounds, each.name)))
     return found
+
+
+def _share(served: ServedDigest, name: str) -> float | None:
+    """Percent of the requests that must hold the bound on this time; None where there is none on it."""
+    has_bound = getattr(served.bounds, name) is not None
+    return 100 * served.percentile if has_bound and served.percentile is not None else None
 
 
 def _spread_words(bounds: Bounds, name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from oildrop.results.rows import RunRow
-from oildrop.rules.system import System
+from oildrop.rules.system import Declared, System
 from oildrop.site.pages import labels
 from oildrop.site.pages.addresses import slug, system_address
 from oildrop.site.pages.boards import Board
@@ -122,7 +122,25 @@ def sections(system: System) -> list[tuple[str, Facts]]:
             ("Peer links", _known(system, f"{why}.peer_links", accelerator.peer_links)),
         ]
         found.insert(index, (f"Accelerator {index}", facts))
+    if system.declared is not None:
+        return [
+            ("The server's machine, as declared", _declared(system.declared)),
+            *((f"The load's machine: {title}", facts) for title, facts in found),
+        ]
     return found
+
+
+def _declared(declared: Declared) -> Facts:
+    """What the owner of a server says of it; nobody measured this."""
+    unsaid = "not said"
+    return [
+        ("Name", declared.name or unsaid),
+        ("Accelerators", ", ".join(declared.accelerators) or unsaid),
+        ("Processor", declared.cpu or unsaid),
+        ("Memory", bytes_text(declared.memory_bytes) or unsaid),
+        ("Software", _versions(declared.software) if declared.software else unsaid),
+        ("Address", f"{declared.endpoint_id} (salted)"),
+    ]
 
 
 def _processor(system: System) -> Facts:

@@ -73,12 +73,24 @@ def test_charts_of_a_served_run_say_what_they_show(every_outcome):
     page = article(every_outcome, "20261123-090080-eeee")
     assert "share of requests by latency" in page
     assert "share of requests by time to first token" in page
+    assert "share of requests by time to first token, 0 to 100 %; target 99.0; bound 200 ms" in page
+    assert "share of requests by latency, 0 to 100 %; no bound" in page  # so no target line either
     assert "slowest latency of each stretch of time" in page
     assert "time to first token of 99 % over the rate, 35.7 to 714 ms; target 200" in page
     assert "No evaluation with a finite quality" not in page
     offline = article(every_outcome, "20261123-080020-bbbb")
     assert "slowest latency of each stretch" not in offline  # all requests are due at once
     assert "The search for the highest rate" not in offline
+
+
+def test_probes_stand_apart_from_the_runs_that_count(every_outcome):
+    index = every_outcome.text("index.html")
+    (line,) = [row for row in index.split("<tr") if "<b>2</b> held, <b>2</b> missed" in row]
+    assert "none is counted" in line
+    board = index[index.index('id="board-lm-generate-nano.in.server"') :]
+    assert "99 % of answers within first token 200 ms, each further 50 ms" in board[: board.index("</section>")]
+    figure = board[: board.index("<table")]
+    assert figure.count('class="row"') == 1  # no strip for the probes
 
 
 def test_probes_that_missed_are_among_the_failures_with_their_rate(every_outcome):
