@@ -63,7 +63,14 @@ def _set_run(row: RunRow) -> SetRun:
         provisional=_why_provisional(spec.benchmark, spec.tier),
         scenario=spec.scenario,
         unranked=_why_unranked(spec),
+        rate_per_s=rate_given(spec),
     )
+
+
+def rate_given(spec: RunSpec) -> float | None:
+    """The rate that somebody gave, queries a second: a configuration of its own. None where it was searched for."""
+    searched = spec.kind == "probe" or spec.parent_run_id is not None
+    return None if searched else spec.rate_per_s
 
 
 def _why_unranked(spec: RunSpec) -> str | None:
@@ -72,6 +79,8 @@ def _why_unranked(spec: RunSpec) -> str | None:
         return "random weights are served for speed alone and never ranked"
     if spec.settings.get("requests.prompts") == "repeated":
         return "repeated prompts may be answered from a cache and are never ranked"
+    if rate_given(spec) is not None:
+        return "a rate that was given, and not searched for, is never ranked"
     return None
 
 

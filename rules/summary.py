@@ -37,6 +37,7 @@ class SetRun:
         provisional: Why the rulebook calls the tier provisional; None where it does not.
         scenario: How requests arrived; None for a training.
         unranked: Why this run is never ranked, whatever its tier, as for what it chose to serve; None where it may be.
+        rate_per_s: Queries a second that were offered, where somebody gave the rate; None where it was searched for.
     """
 
     benchmark: str
@@ -55,6 +56,7 @@ class SetRun:
     provisional: str | None = None
     scenario: str | None = None
     unranked: str | None = None
+    rate_per_s: float | None = None
 
     @property
     def configuration(self) -> tuple[str, ...]:
@@ -88,6 +90,7 @@ class Summary(Record):
     division: str
     kind: Kind
     scenario: str | None
+    rate_per_s: float | None
     workload_id: str
     system_id: str
     software_id: str
@@ -115,8 +118,10 @@ class Summary(Record):
 
 def _configuration(of: SetRun | Summary) -> tuple[str, ...]:
     place = (of.benchmark, of.tier, of.division, of.backend)
-    scenario = (of.scenario,) if of.scenario else ()
-    return (*place, of.kind, of.workload_id, of.system_id, of.software_id, *scenario)
+    arrivals = (of.scenario,) if of.scenario else ()
+    if of.rate_per_s is not None:
+        arrivals = (*arrivals, f"{of.rate_per_s:.16g}")
+    return (*place, of.kind, of.workload_id, of.system_id, of.software_id, *arrivals)
 
 
 def is_counted(outcome: str, seeds_chosen: bool) -> bool:
@@ -154,6 +159,7 @@ def _summary(group: Sequence[SetRun], metric: str) -> Summary:
         division=shared.division,
         kind=shared.kind,
         scenario=shared.scenario,
+        rate_per_s=shared.rate_per_s,
         workload_id=shared.workload_id,
         system_id=shared.system_id,
         software_id=shared.software_id,

@@ -187,7 +187,7 @@ def configuration_line(configuration: Configuration, board: Board) -> Configurat
         system_href=system_address(spec.system_id),
         backend=spec.backend,
         framework=labels.framework_text(row.system, spec.backend),
-        settings=labels.joined([labels.settings_text(spec), version]),
+        settings=labels.joined([labels.settings_text(spec), labels.given_rate_text(summary.rate_per_s), version]),
         division=spec.division,
         tally=(labels.probe_text if summary.kind == "probe" else labels.tally_text)(summary.ok, summary.failed),
         not_counted=summary.not_counted,

@@ -82,6 +82,11 @@ def arrivals_text(spec: RunSpec) -> str:
     return f"{spec.scenario}{rate}" if spec.scenario else ""
 
 
+def given_rate_text(rate_per_s: float | None) -> str:
+    """A rate that somebody gave; empty where none was."""
+    return "" if rate_per_s is None else f"{number(rate_per_s)} queries/s given"
+
+
 def place_text(spec: RunSpec) -> str:
     """Benchmark and tier, and of a served run its scenario."""
     return " ".join(word for word in (spec.benchmark, spec.tier, spec.scenario) if word)

@@ -39,6 +39,8 @@ def print_report(layout: StoreLayout, report: ExecutionReport, document: dict[st
 def summary_sentence(summary: dict[str, Any]) -> str:
     """One configuration in a sentence: how many runs were ok, its headline and interval, or why there is none."""
     scenario = f" {summary['scenario']}" if summary.get("scenario") else ""
+    if summary.get("rate_per_s") is not None:
+        scenario += f" at {summary['rate_per_s']:g} queries/s"
     where = f"{summary['benchmark']} {summary['tier']}{scenario} on {summary['backend']}, {summary['division']}"
     counts = f"{summary['ok']} of {summary['runs']} runs ok"
     return f"{where}: {counts}; {_estimate_text(summary)}{_standing_text(summary)}."

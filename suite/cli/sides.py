@@ -28,7 +28,7 @@ def sides_of(a: RunRow, b: RunRow, rows: Iterable[RunRow]) -> tuple[Side, Side]:
                 f"{row.run_id} is a probe of a search for the highest rate, and probes are not compared; name the run "
                 "of kind serve that was made at the rate found (`oildrop runs` lists them)"
             )
-    if a.spec.set_id == b.spec.set_id:
+    if a.spec.set_id == b.spec.set_id and configuration(a) == configuration(b):
         raise UsageError(
             f"{a.run_id} and {b.run_id} belong to the same set ({a.spec.set_id}): there is nothing to compare; "
             "name a run of another configuration (`oildrop runs` lists them)"
@@ -41,9 +41,11 @@ def sides_of(a: RunRow, b: RunRow, rows: Iterable[RunRow]) -> tuple[Side, Side]:
 
 def configuration(row: RunRow) -> tuple[str, ...]:
     """What must be equal for runs to be taken together."""
+    from oildrop.results.document import rate_given
+
     spec = row.spec
     place = (spec.benchmark, spec.tier, spec.division, spec.backend, spec.kind)
-    return (*place, spec.workload_id, spec.system_id, spec.software_id)
+    return (*place, spec.workload_id, spec.system_id, spec.software_id, str(rate_given(spec)))
 
 
 def _side(label: str, chosen: RunRow, rows: Iterable[RunRow], *, by_set: bool) -> Side:
@@ -51,7 +53,7 @@ def _side(label: str, chosen: RunRow, rows: Iterable[RunRow], *, by_set: bool) -
 
     def belongs(row: RunRow) -> bool:
         if by_set:
-            return row.spec.set_id == chosen.spec.set_id
+            return row.spec.set_id == chosen.spec.set_id and configuration(row) == configuration(chosen)
         return configuration(row) == configuration(chosen)
 
     runs = tuple(
@@ -96,6 +98,8 @@ def _traits(row: RunRow) -> dict[str, str]:
     spec = row.spec
     traits = {"benchmark": f"{spec.benchmark} {spec.tier}", "backend": spec.backend, "division": spec.division}
     traits |= {key: f"{key} {setting_text(value)}" for key, value in spec.settings.items()}
+    if spec.rate_per_s is not None:
+        traits["rate"] = f"{spec.rate_per_s:g} queries/s"
     if row.system is not None:
         parts = [accelerator.model for accelerator in row.system.accelerators] or [row.system.cpu.model or "CPU"]
         traits["system"] = " + ".join(parts)

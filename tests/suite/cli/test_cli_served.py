@@ -136,3 +136,26 @@ def test_a_sweep_document_has_a_cell_a_run_and_null_where_there_is_no_rate(row: 
     assert (first["decode_tokens_per_s"], first["prefill_tokens_per_s"]) == (55.0, None)
     assert (second["outcome"], second["reason"], second["decode_tokens_per_s"]) == ("oom", "9 GiB", None)
     assert [run["run_id"] for run in document["runs"]] == ["fits", "oom"]
+
+
+def test_rates_that_were_given_are_configurations_of_their_own_and_never_ranked(row: RowFactory) -> None:
+    from oildrop.results.document import set_runs
+    from oildrop.rules.summary import summarise
+
+    given = [
+        served(row, run_id=f"given-{rate:g}", rate_per_s=rate, values={"requests_per_s": rate}, seed_index=index)
+        for index, rate in enumerate((5.0, 40.0))
+    ]
+    found = [
+        served(
+            row, run_id=f"found-{k}", rate_per_s=80.0 + k, parent_run_id="a-probe", values={"requests_per_s": 80.0 + k}
+        )
+        for k in range(2)
+    ]
+    summaries = summarise(set_runs([*given, *found]))
+    assert [(one.rate_per_s, one.runs) for one in summaries] == [(None, 2), (40.0, 1), (5.0, 1)]
+    assert [one.estimate for one in summaries] == [pytest.approx((80.0 * 81.0) ** 0.5), 40.0, pytest.approx(5.0)]
+    assert all("never ranked" in str(one.reason) for one in summaries[1:])
+    a, b = sides_of(given[0], given[1], [*given, *found])
+    assert (len(a.runs), len(b.runs)) == (1, 1)
+    assert "5 queries/s" in a.label and "40 queries/s" in b.label
