@@ -3,7 +3,7 @@
 A generator holds the weights and the cache on one device. What is answered when is decided free of any framework
 (`lm_generate/batcher.py`); gates and quality ask the same methods, so that what is checked is what is timed.
 
-Shape suffixes: B requests of one call, T positions, V vocabulary.
+Shape suffixes: B requests of one call, T positions, V vocabulary, L layers, K key-value heads, D head width.
 """
 
 from __future__ import annotations
@@ -17,6 +17,13 @@ from numpy.typing import NDArray
 from oildrop.workloads.engine import Weights
 
 Tokens = NDArray[np.int32]
+
+CacheRow = NDArray[np.float32] | NDArray[np.uint16]
+"""Keys and values of one row's first T positions, [L, 2, K, T, D]: layers; keys, values; key-value heads; head width.
+
+Keys have their positions turned in, elements i and i + D/2 together. float32 where the compute dtype is fp32, and the
+bits of a bfloat16 each where it is bf16.
+"""
 
 
 class Generator(Protocol):
@@ -76,3 +83,9 @@ class Generator(Protocol):
         Args:
             tokens_BT: int32 [B, T], any B, T up to `positions_of(settings)`.
         """
+
+    def cache_of(self, slot: int, length: int) -> CacheRow:
+        """What row `slot` holds of its first `length` positions, on the host; waits for the device."""
+
+    def put_cache(self, slot: int, cache: CacheRow) -> None:
+        """Give row `slot` what another generator holds of a prompt; returns once the device has it."""

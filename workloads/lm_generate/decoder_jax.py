@@ -168,6 +168,19 @@ class Decoder:
         return jax.nn.softmax(jnp.where(seen, scaled, -jnp.inf), axis=-1)
 
 
+def row_of(cache: Cache, slot: Array) -> Array:
+    """Keys and values of one row, [L, 2, K, positions, D]."""
+    return jnp.stack([jnp.stack([keys[slot], values[slot]]) for keys, values in cache])
+
+
+def with_row(cache: Cache, slot: Array, row_L2KTD: Array) -> Cache:
+    """The cache with `row_L2KTD` for one of its rows."""
+    return tuple(
+        (keys.at[slot].set(row[0]), values.at[slot].set(row[1]))
+        for (keys, values), row in zip(cache, row_L2KTD, strict=True)
+    )
+
+
 def _rows(whole: Array, first: Array, count: int) -> Array:
     """`count` rows from `first` on; all of them as they are."""
     return whole if count == len(whole) else jax.lax.dynamic_slice_in_dim(whole, first, count)

@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
 from oildrop.workloads.compiler_jax import require_supported
 from oildrop.workloads.engine import Weights
-from oildrop.workloads.generator import Tokens
-from oildrop.workloads.lm_generate.decoder_jax import NOWHERE, Decoder, served
+from oildrop.workloads.generator import CacheRow, Tokens
+from oildrop.workloads.lm_generate.decoder_jax import NOWHERE, Decoder, row_of, served, with_row
 from oildrop.workloads.lm_generate.shapes import bucket_of, model_shape, prompt_buckets
 from oildrop.workloads.protocols import Device, Settings
 
@@ -55,6 +56,7 @@ class JaxGenerator:
         decoder = Decoder(shape=shape, dtype=str(self._settings["execution.dtype"]))
         self._read = jax.jit(decoder.read, donate_argnums=1)
         self._say = jax.jit(decoder.say, donate_argnums=1)
+        self._row, self._put_row = jax.jit(row_of), jax.jit(with_row, donate_argnums=0)
         self._last, self._all = jax.jit(decoder.last), jax.jit(decoder.score)
         self._cache = jax.device_put(decoder.empty_cache(self._slots), self._handle)
         self.set_weights({name: np.zeros(size, dtype=np.float32) for name, size in shape.tensors().items()})
@@ -104,6 +106,18 @@ class JaxGenerator:
             parts.append(logits_BTV[: len(part_BT), :length].astype(np.float32))
         return np.concatenate(parts)
 
+    def cache_of(self, slot: int, length: int) -> CacheRow:
+        """The whole row, so that there is one graph, cut on the host."""
+        cache_L2KTD = np.asarray(self._row(self._cache, np.int32(slot)))[..., :length, :]
+        return cache_L2KTD.view(np.uint16) if cache_L2KTD.dtype == jnp.bfloat16 else cache_L2KTD
+
+    def put_cache(self, slot: int, cache: CacheRow) -> None:
+        """Filled up to a whole row, so that there is one graph."""
+        *sizes, length, width = cache.shape
+        row_L2KTD = np.zeros((*sizes, self._shape.positions, width), dtype=self._cache[0][0].dtype)
+        row_L2KTD[..., :length, :] = cache.view(row_L2KTD.dtype)
+        self._cache = jax.block_until_ready(self._put_row(self._cache, np.int32(slot), row_L2KTD))
+
     def _stream(self, prompts: Sequence[Tokens], slots_B: Tokens, count: int) -> Array:
         """The residual stream of `prompts`, filled up to `count` of them, which go into `slots_B`."""
         tokens_BT = np.zeros((count, bucket_of(max(map(len, prompts)), self._lengths)), dtype=np.int32)
@@ -115,12 +129,13 @@ class JaxGenerator:
         return x_BTW
 
     def _run_every_graph(self) -> None:
-        """Prompts of every bucket, their last and all their logits, and steps of every span."""
+        """Prompts of every bucket, their last and all their logits, a row out and in, and steps of every span."""
         for length in self._lengths:
             prompt = np.zeros(length, dtype=np.int32)
             for count in {1, self._at_once}:
                 self.prefill(np.arange(count, dtype=np.int32), [prompt] * count)
             self.prompt_logits(prompt[None])
+        self.put_cache(0, self.cache_of(0, 1))
         for span in self._spans:
             ends = np.unique(np.array([0, span - 1], dtype=np.int32))
             self.greedy(self.decode(ends, np.zeros_like(ends), np.zeros_like(ends)))

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from oildrop.workloads.compiler_mlx import require_supported
 from oildrop.workloads.engine import Weights
-from oildrop.workloads.generator import Tokens
+from oildrop.workloads.generator import CacheRow, Tokens
 from oildrop.workloads.lm_generate.decoder_mlx import Cache, Decoder
 from oildrop.workloads.lm_generate.shapes import model_shape, prompt_buckets
+from oildrop.workloads.products_mlx import PRODUCT_DTYPES
 from oildrop.workloads.protocols import Device, Settings
 
 
@@ -87,6 +88,19 @@ class MlxGenerator:
             x_BTW = self._decoder.read(part_BT, np.arange(len(part_BT), dtype=np.int32), self._cache)
             parts.append(self.logits(self._started(self._decoder.score(x_BTW))))
         return np.concatenate(parts)
+
+    def cache_of(self, slot: int, length: int) -> CacheRow:
+        """As the cache has it."""
+        cache_L2KTD = mx.stack([mx.stack([x[slot, :, :length] for x in part]) for part in self._cache.parts])
+        return np.array(cache_L2KTD.view(mx.uint16) if self._dtype == "bf16" else cache_L2KTD)
+
+    def put_cache(self, slot: int, cache: CacheRow) -> None:
+        """Into every layer's arrays."""
+        length = cache.shape[3]
+        for part, new_2KTD in zip(self._cache.parts, mx.array(cache).view(PRODUCT_DTYPES[self._dtype]), strict=True):
+            part[0][slot, :, :length] = new_2KTD[0]
+            part[1][slot, :, :length] = new_2KTD[1]
+        mx.eval(self._cache.parts)
 
     def _started(self, logits: mx.array) -> Answers:
         """What was asked for and the cache behind it, given to the device at once; MLX would wait until it is read."""

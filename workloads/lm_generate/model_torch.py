@@ -15,7 +15,7 @@ from torch import Tensor
 from oildrop.workloads.compiler_torch import require_compiler
 from oildrop.workloads.cores import physical_cores
 from oildrop.workloads.engine import Weights
-from oildrop.workloads.generator import Tokens
+from oildrop.workloads.generator import CacheRow, Tokens
 from oildrop.workloads.lm_generate.decoder_torch import Decoder
 from oildrop.workloads.lm_generate.shapes import bucket_of, model_shape, prompt_buckets
 from oildrop.workloads.protocols import Device, Settings
@@ -118,6 +118,19 @@ class TorchGenerator:
             parts.append(self.logits(logits).reshape(*part_BT.shape, -1))
         return np.concatenate(parts)
 
+    def cache_of(self, slot: int, length: int) -> CacheRow:
+        """Pairs that stand side by side here are taken apart."""
+        cache_L2KTD = self._cache_L2RKTD[:, :, slot, :, :length].clone()
+        cache_L2KTD[:, 0] = cache_L2KTD[:, 0].unflatten(-1, (-1, 2)).transpose(-1, -2).flatten(-2)
+        return _bits(cache_L2KTD.cpu())
+
+    def put_cache(self, slot: int, cache: CacheRow) -> None:
+        """Pairs are put side by side, as the query's are."""
+        cache_L2KTD = torch.from_numpy(cache.copy()).view(self._dtype).to(self._handle)
+        cache_L2KTD[:, 0] = cache_L2KTD[:, 0].unflatten(-1, (2, -1)).transpose(-1, -2).flatten(-2)
+        self._cache_L2RKTD[:, :, slot, :, : cache_L2KTD.shape[3]] = cache_L2KTD
+        self._cache_L2RKTD[0, 0, slot, 0, 0, 0].item()  # To read one number is to wait for what was asked before.
+
     def _stream(self, tokens_BT: NDArray[np.int64], slots_B: Tokens) -> Tensor:
         """The residual stream of prompts that are written into `slots_B`, padded where graphs are compiled."""
         if not self._compiled:
@@ -141,3 +154,8 @@ class TorchGenerator:
         for count in {1, min(2, self._slots), self._slots}:
             tokens_B = np.zeros(count, dtype=np.int32)
             self.decode(np.arange(count, dtype=np.int32), tokens_B, tokens_B)
+
+
+def _bits(tensor: Tensor) -> CacheRow:
+    """On the host as NumPy has them: it knows no bfloat16."""
+    return (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy()

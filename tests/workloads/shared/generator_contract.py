@@ -44,6 +44,18 @@ class Case:
         stream_NTW = reference.residual_stream(exact, self.tokens_NT, self.shape)[-1]
         return reference.logits(stream_NTW, exact, self.shape)
 
+    def cache_of(self, document: int, length: int) -> NDArray[np.float64]:
+        """Keys and values of a document's beginning, [L, 2, K, T, D]."""
+        exact = reference.in_float64(self.weights)
+        stream = reference.residual_stream(exact, self.tokens_NT[document : document + 1, :length], self.shape)
+        layers = []
+        for i in range(self.shape.layers):
+            layer = reference.layer_of(exact, i)
+            normal_1TW = reference.rms_norm(stream[2 * i], layer["attention_norm_W"], self.shape)
+            _, keys, values = reference.queries_keys_values(normal_1TW, layer, self.shape)
+            layers.append(np.stack([keys[0, :, 0], values[0, :, 0]]))
+        return np.stack(layers)
+
 
 def difference(found: Any, expected: Any) -> float:
     return float(np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2)))
@@ -154,3 +166,23 @@ class GeneratorContract:
         found, _ = read_then_say(generator, case, slots=[1, 2], documents=[0, 1], lengths=[6, 6], steps=6)
         assert difference(found, exact[:2, places].swapaxes(0, 1)) < LIMITS[dtype]
         assert difference(exact, case.logits_NTV) > {"int8": 2e-3, "int4": 4e-2}[scheme]
+
+    @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+    def test_a_row_of_the_cache_is_the_references_and_goes_on_elsewhere(
+        self, make: Make, generator: Generator, tiny_settings: dict[str, Any], case: Case, dtype: str
+    ) -> None:
+        if dtype == "bf16":
+            generator = make(tiny_settings | {"execution.dtype": dtype})
+            generator.set_weights(case.weights)
+        generator.prefill(numbers(2), [case.tokens_NT[0, :9]])
+        row = generator.cache_of(2, 9)
+        assert row.dtype == {"fp32": np.float32, "bf16": np.uint16}[dtype]
+        values = row if dtype == "fp32" else (row.astype(np.uint32) << 16).view(np.float32)
+        expected = case.cache_of(0, 9)
+        assert values.shape == expected.shape
+        assert difference(values, expected) < LIMITS[dtype]
+        generator.prefill(numbers(0, 1), list(case.tokens_NT[1:3, :20]))
+        generator.put_cache(1, row)
+        assert np.array_equal(generator.cache_of(1, 9), row)
+        found = generator.logits(generator.decode(numbers(0, 1), case.tokens_NT[[1, 0], [20, 9]], numbers(20, 9)))
+        assert difference(found, case.logits_NTV[[1, 0], [20, 9]]) < LIMITS[dtype]
