@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from oildrop.harness.system.probe import probe_system
 from oildrop.rules.system import Declared, System
 from oildrop.site.pages.labels import system_name
 from oildrop.site.pages.system_page import sections
+
+
+@pytest.fixture(scope="module")
+def plain_system() -> System:
+    return probe_system()
 
 
 @pytest.mark.parametrize(
@@ -27,5 +33,5 @@ def test_what_is_declared_stands_apart_from_what_was_probed(plain_system: System
     assert titles[0] == "The server's machine, as declared"
     assert all(title.startswith("The load's machine: ") for title in titles[1:])
     facts = dict(sections(plain_system.model_copy(update={"declared": declared}))[0][1])
-    assert (facts["Name"], facts["Memory"], facts["Software"]) == ("not said", "1 TiB", "vllm 0.19")
+    assert (facts["Name"], facts["Memory"], facts["Software"]) == ("not said", "1.00 TiB", "vllm 0.19")
     assert titles[0] not in [title for title, _ in sections(plain_system)]

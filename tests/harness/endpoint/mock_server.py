@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import ssl
 import sys
 import threading
 import time
@@ -267,8 +268,9 @@ class MockServer:
 
     def __init__(
         self, *way: str, pace_s: float = 0.0, delay_s: float = 0.0, metrics: bool = False,
-        models: tuple[str, ...] | None = ("good",),
+        models: tuple[str, ...] | None = ("good",), secure: ssl.SSLContext | None = None,
     ) -> None:  # fmt: skip
+        self.secure = secure
         self.ways, self.pace_s, self.delay_s, self.metrics, self.models = list(way), pace_s, delay_s, metrics, models
         self.stamps: list[list[int]] = []
         self.heads: list[str] = []
@@ -277,7 +279,7 @@ class MockServer:
         self.port = 0
 
     async def start(self) -> asyncio.Server:
-        server = await asyncio.get_running_loop().create_server(lambda: Peer(self), "127.0.0.1", 0)
+        server = await asyncio.get_running_loop().create_server(lambda: Peer(self), "127.0.0.1", 0, ssl=self.secure)
         self.port = server.sockets[0].getsockname()[1]
         return server
 

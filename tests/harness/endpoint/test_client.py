@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
 import ssl
+import subprocess
+from pathlib import Path
 
 import pytest
 from mock_server import MockServer, serving
@@ -98,6 +101,27 @@ def test_a_server_without_encryption_is_no_https_server() -> None:
         (answer,) = asked(server.url.replace("http://", "https://"), ["good"])
     assert answer.outcome == "tls"
     assert issubclass(ssl.SSLCertVerificationError, ssl.SSLError)  # as is a certificate that nobody signed
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_an_encrypted_server_is_asked_where_its_certificate_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    secure.load_cert_chain(certificate, key)
+    with serving(MockServer(secure=secure)) as server:
+        url = f"https://localhost:{server.port}/v1"
+        (untrusted,) = asked(url, ["good"])
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        first, second = asked(url, ["good", "good"])
+    assert untrusted.outcome == "tls"
+    assert (first.outcome, second.outcome, len(second.stamps_ns)) == ("ok", "ok", 8)
 
 
 def test_one_connection_serves_one_request_after_another() -> None:
