@@ -41,7 +41,7 @@ class RequestTable:
         issued_ns: When the generator handed it over.
         first_ns: First token (or the whole answer of a task without tokens).
         last_ns: Last token.
-        input_tokens: Of its prompt; images and sentences count one.
+        input_tokens: Of its prompt or sentence; an image counts one.
         output_tokens: That were received.
         expected_tokens: That were asked for.
         outcome: `ok`, else in a word how it failed (`truncated`, `http_500`, `cut`, `timeout`, `unfinished`, …).

@@ -117,11 +117,15 @@ class Terms(Record):
 
 
 class Checkpoint(Record):
-    """Trained weights that a benchmark serves: their name, the hash of all tensors, and the run that made them."""
+    """Trained weights that a benchmark serves: their name, the hash of all tensors, and the run that made them.
+
+    Attributes:
+        run_id: None where others trained them.
+    """
 
     name: str
     weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    run_id: str
+    run_id: str | None = None
 
 
 class Tier(Record):

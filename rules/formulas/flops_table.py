@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from oildrop.rules.formulas.flops import decoder_serve_flops, decoder_train_flops_per_token
 from oildrop.rules.formulas.flops_conv import conv_train_flops_per_image
+from oildrop.rules.formulas.flops_encoder import encoder_serve_flops
 from oildrop.rules.formulas.memory import DecoderSize
 from oildrop.rules.records import Scalar
 
@@ -69,6 +70,11 @@ def _conv_served(settings: Mapping[str, Scalar], input_tokens: int, output_token
     return _conv(settings) / 3
 
 
+def _encoder_served(settings: Mapping[str, Scalar], input_tokens: int, output_tokens: int) -> float:
+    number = {key: int(settings[f"model.{key}"]) for key in ("layers", "width", "hidden")}
+    return encoder_serve_flops(**number, tokens=input_tokens)
+
+
 FLOPS_PER_TOKEN: dict[str, Callable[[Mapping[str, Scalar]], float]] = {
     "decoder_train/1": _decoder,
     "conv_train/1": _conv,
@@ -78,6 +84,7 @@ FLOPS_PER_TOKEN: dict[str, Callable[[Mapping[str, Scalar]], float]] = {
 SERVED_FLOPS: dict[str, Callable[[Mapping[str, Scalar], int, int], float]] = {
     "decoder_serve/1": _decoder_served,
     "conv_serve/1": _conv_served,
+    "encoder_serve/1": _encoder_served,
 }
 """Model FLOPs of answering a request of so many input and output tokens."""
 
