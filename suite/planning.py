@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -27,9 +27,6 @@ from oildrop.suite.search import Search, search_of
 from oildrop.suite.seeds import next_seed_indices
 from oildrop.suite.servers import Server, ServerRequest, meet_server, require_server, server_changes
 from oildrop.suite.wanted import DEFAULT_TIER, Wanted, all_wanted, entries_of
-
-SHORT_RUN_S = 60.0
-"""Scenarios whose least time is shorter are only tried out, and so is their highest rate."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,7 +222,7 @@ def _planned_set(host: _Host, wanted: Wanted) -> PlannedSet:
         backend_why=host.backend_why,
         expected_s=tier.reference_time_s,
         keep_weights=request.keep_weights,
-        search=_search(request, wanted.terms, runs=len(specs)) if found.available else None,
+        search=_search(request, wanted.terms, specs) if found.available else None,
         environment={} if host.server is None else host.server.environment,
     )
 
@@ -237,8 +234,8 @@ def _availability(host: _Host) -> Availability:
     return Availability(backend=ENDPOINT, available=host.server.reason is None, reason=host.server.reason)
 
 
-def _search(request: RunRequest, terms: Terms | None, *, runs: int) -> Search | None:
+def _search(request: RunRequest, terms: Terms | None, specs: Sequence[RunSpec]) -> Search | None:
     """How the rate is found in a scenario with arrivals; None where there are none or the rate is given."""
     if terms is None or terms.first_rate_per_s is None or request.rate_per_s is not None:
         return None
-    return search_of(terms.first_rate_per_s, finals=runs, short=terms.minimum_s < SHORT_RUN_S)
+    return search_of(terms, terms.first_rate_per_s, finals=len(specs), deadline_s=specs[0].limits.deadline_s)

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from oildrop.rules.rulebook import Terms
+
 RATE_ONLY = frozenset({"target_missed", "timeout", "oom"})
 """Outcomes that a lower rate may mend."""
 
@@ -19,6 +21,12 @@ LATE = "invalid"
 
 STEP_DOWN = 1.25
 """By how much a rate is lowered once when the run at the rate found misses the bounds after all."""
+
+SHORT_RUN_S = 60.0
+"""Scenarios whose least time is shorter are only tried out, and so is their highest rate."""
+
+LONGEST = 4.0
+"""A run that is only tried out may take so many times its least time to issue the least number of queries."""
 
 DIGITS = 3
 """Significant digits of a rate, so that a person can repeat it."""
@@ -32,6 +40,7 @@ class Search:
         first_per_s: Queries a second that are tried first.
         factor: What the rate is multiplied or divided by while one side of the bracket is unknown; above 1.
         resolution: Ends when the lowest missed rate is at most so many times the highest held one; above 1.
+        least_per_s: Lowest rate that is tried; at a lower one the least number of queries takes too long.
         most_probes: Most rates that are tried.
         finals: Runs at the rate found.
     """
@@ -39,6 +48,7 @@ class Search:
     first_per_s: float
     factor: float
     resolution: float
+    least_per_s: float
     most_probes: int
     finals: int
 
@@ -64,11 +74,24 @@ class Done:
         return self.outcome == "ok"
 
 
-def search_of(first_per_s: float, *, finals: int, short: bool) -> Search:
-    """The search at a tier: four coarse steps at most where runs are `short`, else to within 5 % in twelve."""
-    if short:
-        return Search(first_per_s=first_per_s, factor=4.0, resolution=1.1, most_probes=4, finals=finals)
-    return Search(first_per_s=first_per_s, factor=2.0, resolution=1.05, most_probes=12, finals=finals)
+def search_of(terms: Terms, first_per_s: float, *, finals: int, deadline_s: float) -> Search:
+    """The search at a tier: four coarse steps at most where runs are only tried out, else to within 5 % in twelve.
+
+    Args:
+        first_per_s: Where it begins, `terms.first_rate_per_s`.
+        finals: Runs at the rate found.
+        deadline_s: What one run may take in all.
+    """
+    short = terms.minimum_s < SHORT_RUN_S
+    longest_s = LONGEST * terms.minimum_s if short else deadline_s / 2
+    return Search(
+        first_per_s=first_per_s,
+        factor=4.0 if short else 2.0,
+        resolution=1.1 if short else 1.05,
+        least_per_s=terms.minimum_queries / longest_s,
+        most_probes=4 if short else 12,
+        finals=finals,
+    )
 
 
 def next_step(search: Search, done: Sequence[Done]) -> Step | None:
@@ -97,7 +120,8 @@ def _next_probe(search: Search, probes: Sequence[Done]) -> float | None:
     if high is None and low is not None:
         return _rounded(low * search.factor)
     if low is None and high is not None:
-        return _rounded(high / search.factor)
+        lower = _lowered(search, high, search.factor)
+        return lower if lower < high else None
     if low is None or high is None or high / low <= search.resolution:
         return None
     middle = _rounded((low * high) ** 0.5)
@@ -108,9 +132,10 @@ def _next_final(search: Search, probes: Sequence[Done], finals: Sequence[Done]) 
     """A run at the rate found; after the first that missed all others are made at a lower one, and one more of them."""
     rate = _found(search, probes)
     missed = any(one.outcome in (*RATE_ONLY, LATE) for one in finals) and _tells_the_way(probes)
+    missed = missed and _lowered(search, rate, STEP_DOWN) < rate
     if len(finals) >= search.finals + missed:
         return None
-    return Step(kind="serve", rate_per_s=_rounded(rate / STEP_DOWN) if missed else rate)
+    return Step(kind="serve", rate_per_s=_lowered(search, rate, STEP_DOWN) if missed else rate)
 
 
 def _found(search: Search, probes: Sequence[Done]) -> float:
@@ -120,7 +145,12 @@ def _found(search: Search, probes: Sequence[Done]) -> float:
         return low
     if high is None or not _tells_the_way(probes):
         return _rounded(search.first_per_s if high is None else high)
-    return _rounded(high / search.factor)
+    return _lowered(search, high, search.factor)
+
+
+def _lowered(search: Search, rate_per_s: float, by: float) -> float:
+    """A lower rate, but none under the least; the same one where it is there already."""
+    return min(rate_per_s, max(_rounded(rate_per_s / by), _rounded(search.least_per_s)))
 
 
 def _tells_the_way(probes: Sequence[Done]) -> bool:
