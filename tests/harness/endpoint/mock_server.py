@@ -26,11 +26,6 @@ vllm:num_requests_running{model_name="good"} 2.0
 vllm:generation_tokens_total{model_name="good"} 320.0
 python_gc_objects_collected_total{generation="0"} 12.0
 """
-WAYS = (
-    "good", "doubles", "bulk", "late-text", "comments", "no-done", "no-usage", "continuous-usage", "short", "stops",
-    "long", "forever", "silent", "empty", "cut", "error-event", "not-json", "html", "plain-json", "no-stream",
-    "401", "429", "500", "no-usage-option", "closes",
-)  # fmt: skip
 
 
 def chunk(data: bytes) -> bytes:
@@ -192,6 +187,12 @@ class Exchange:
             self.write(event(self.piece(WORDS[number % 10])))
         self.end(self.tokens)
         self.cut()
+
+    def way_fades(self) -> None:
+        """A whole HTTP answer whose stream has no end."""
+        for number in range(3):
+            self.write(event(self.piece(WORDS[number])))
+        self.write(b"0\r\n\r\n")
 
     def way_error_event(self) -> None:
         self.write(event(self.piece(" begun")))

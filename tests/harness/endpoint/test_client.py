@@ -42,7 +42,7 @@ def asked(
     [
         ("good", "ok", 8), ("doubles", "ok", 4), ("bulk", "ok", 8), ("late-text", "ok", 8), ("comments", "ok", 8),
         ("no-done", "ok", 1), ("no-usage", "ok", 8), ("continuous-usage", "ok", 8), ("short", "ok", 4),
-        ("stops", "ok", 4), ("long", "ok", 11), ("empty", "empty", 0), ("cut", "cut", 3),
+        ("stops", "ok", 4), ("long", "ok", 11), ("empty", "empty", 0), ("cut", "cut", 3), ("fades", "cut", 3),
         ("error-event", "server_error", 1), ("not-json", "malformed", 0), ("html", "malformed", 0),
         ("plain-json", "malformed", 0), ("no-stream", "malformed", 0),
         ("401", "http_401", 0), ("429", "http_429", 0), ("500", "http_500", 0),

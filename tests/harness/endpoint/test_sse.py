@@ -25,6 +25,7 @@ def fed(*parts: bytes) -> list[bytes]:
         (b"data\n\ndata\ndata\n\ndata:", [b"", b"\n"]),
         (b"data:test\n\ndata: test\n\n", [b"test", b"test"]),
         (b"data: a\r\n\r\ndata: b\r\rdata: c\n\n", [b"a", b"b", b"c"]),
+        (b"data: a\r\ndata: b\r\n\r\ndata: c\rdata: d\r\r\n", [b"a\nb", b"c\nd"]),
         (b"\xef\xbb\xbfdata: marked\n\n", [b"marked"]),
         (b"event: add\ndata: 1\nretry: 10\nunknown: x\n\n", [b"1"]),
         (b"data: no blank line follows\n", []),

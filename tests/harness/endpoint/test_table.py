@@ -85,6 +85,12 @@ def test_a_failed_request_keeps_what_it_got() -> None:
     assert (nothing.first_ns, nothing.last_ns, nothing.gaps_ns) == ((None,), (None,), ((),))
 
 
+def test_one_token_in_two_pieces_is_first_and_last() -> None:
+    usage = Usage(prompt_tokens=2, completion_tokens=1)
+    table = ledger_of("usage", pieces=2, usage=usage, asked=1).table(100)
+    assert (table.outcome, table.first_ns, table.last_ns, table.gaps_ns) == (("ok",), (10,), (10,), ((),))
+
+
 def test_known_families_of_a_servers_metrics() -> None:
     text = (
         "# HELP vllm:e2e_request_latency_seconds x\n# TYPE vllm:e2e_request_latency_seconds histogram\n"
