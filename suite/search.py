@@ -75,7 +75,7 @@ class Done:
 
 
 def search_of(terms: Terms, first_per_s: float, *, finals: int, deadline_s: float) -> Search:
-    """The search at a tier: four coarse steps at most where runs are only tried out, else to within 5 % in twelve.
+    """The search at a tier: three coarse steps at most where runs are only tried out, else to within 5 % in twelve.
 
     Args:
         first_per_s: Where it begins, `terms.first_rate_per_s`.
@@ -89,7 +89,7 @@ def search_of(terms: Terms, first_per_s: float, *, finals: int, deadline_s: floa
         factor=4.0 if short else 2.0,
         resolution=1.1 if short else 1.05,
         least_per_s=terms.minimum_queries / longest_s,
-        most_probes=4 if short else 12,
+        most_probes=3 if short else 12,
         finals=finals,
     )
 

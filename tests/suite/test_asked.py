@@ -46,7 +46,7 @@ def test_a_rate_is_no_part_of_the_identity_and_takes_the_search_away(layout: Sto
     assert "--rate 12.5" in " ".join(given.specs[0].command)
     assert searched.search is not None
     assert searched.search.first_per_s == GENERATE.tiers["nano"].scenarios["server"].first_rate_per_s
-    assert searched.search.most_probes == 4
+    assert searched.search.most_probes == 3
     assert searched.specs[0].rate_per_s is None
     assert searched.specs[0].workload_id == given.specs[0].workload_id
 

@@ -38,7 +38,7 @@ def follow(planned: PlannedSet, capacity: float) -> list[Any]:
 def test_probes_come_first_and_all_name_the_first_run_as_their_parent(searched: PlannedSet) -> None:
     ran = follow(searched, 100.0)
     assert [(row.spec.kind, row.spec.rate_per_s) for row in ran] == [
-        ("probe", 20.0), ("probe", 80.0), ("probe", 320.0), ("probe", 160.0), ("serve", 80.0), ("serve", 80.0),
+        ("probe", 20.0), ("probe", 80.0), ("probe", 320.0), ("serve", 80.0), ("serve", 80.0),
     ]  # fmt: skip
     assert ran[0].spec.parent_run_id is None
     assert {row.spec.parent_run_id for row in ran[1:]} == {ran[0].run_id}
@@ -47,8 +47,8 @@ def test_probes_come_first_and_all_name_the_first_run_as_their_parent(searched: 
 
 def test_each_run_says_how_to_repeat_it_at_its_rate(searched: PlannedSet) -> None:
     ran = follow(searched, 100.0)
-    assert ran[3].spec.command[-4:] == ("--rate", "160", "--seeds", "1")
-    assert ran[4].spec.command[-4:] == ("--rate", "80", "--seeds", "0")
+    assert ran[2].spec.command[-4:] == ("--rate", "320", "--seeds", "1")
+    assert ran[3].spec.command[-4:] == ("--rate", "80", "--seeds", "0")
 
 
 def test_a_plain_set_is_its_specs_and_ends_early_where_it_is_unsupported(searched: PlannedSet) -> None:
@@ -66,7 +66,7 @@ def test_a_plain_set_is_its_specs_and_ends_early_where_it_is_unsupported(searche
 def test_probes_use_up_no_seed_of_the_runs_that_count(searched: PlannedSet, tmp_path: Any) -> None:
     layout = StoreLayout(tmp_path / "store")
     ran = follow(searched, 100.0)
-    for row in ran[:5]:
+    for row in ran[:4]:
         folder = layout.run_dir(row.run_id)
         folder.mkdir(parents=True)
         (folder / "spec.json").write_text(row.spec.model_dump_json(by_alias=True))

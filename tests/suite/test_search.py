@@ -72,15 +72,18 @@ def test_a_long_search_ends_within_its_resolution_of_the_limit(first: float, off
 
 def test_the_short_search_by_hand() -> None:
     done = carry_out(search(20.0, finals=1, short=True), holding_up_to(200.0))
-    # 20 holds, 80 holds, 320 misses, the middle of 80 and 320 is 160 and holds; then the run at it.
-    assert [one.step.rate_per_s for one in done] == [20.0, 80.0, 320.0, 160.0, 160.0]
-    assert [one.step.kind for one in done] == ["probe"] * 4 + ["serve"]
+    # 20 holds, 80 holds, 320 misses; then the run at 80.
+    assert [one.step.rate_per_s for one in done] == [20.0, 80.0, 320.0, 80.0]
+    assert [one.step.kind for one in done] == ["probe"] * 3 + ["serve"]
+    done = carry_out(search(20.0, finals=1, short=True), holding_up_to(50.0))
+    # 20 holds, 80 misses, the middle of both on a logarithmic scale is 40 and holds.
+    assert [one.step.rate_per_s for one in done] == [20.0, 80.0, 40.0, 40.0]
 
 
 def test_where_no_rate_holds_the_run_is_made_below_all_that_were_tried() -> None:
     done = carry_out(search(64.0, finals=1, short=True), lambda rate: "target_missed")
-    assert [one.step.rate_per_s for one in probes_of(done)] == [64.0, 16.0, 4.0, 1.0]
-    assert [one.step.rate_per_s for one in finals_of(done)] == [0.25, 0.25 / STEP_DOWN]
+    assert [one.step.rate_per_s for one in probes_of(done)] == [64.0, 16.0, 4.0]
+    assert [one.step.rate_per_s for one in finals_of(done)] == [1.0, 1.0 / STEP_DOWN]
 
 
 def test_a_search_goes_no_lower_than_queries_can_be_waited_for() -> None:
@@ -96,11 +99,11 @@ def test_a_search_goes_no_lower_than_queries_can_be_waited_for() -> None:
 
 
 def test_a_final_that_misses_steps_down_once_and_all_are_kept() -> None:
-    probes, finals = ["ok", "target_missed", "ok", "target_missed"], ["target_missed", "ok", "target_missed", "ok"]
+    probes, finals = ["ok", "target_missed", "ok"], ["target_missed", "ok", "target_missed", "ok"]
     outcomes = iter(probes + finals)
     done = carry_out(search(10.0, finals=3, short=True), lambda rate: next(outcomes))
-    # 10 holds, 40 misses, 20 holds, 28.3 misses; at 20 the first final misses, so the other two and one more at 16.
-    assert [one.step.rate_per_s for one in done] == [10.0, 40.0, 20.0, 28.3, 20.0, 16.0, 16.0, 16.0]
+    # 10 holds, 40 misses, 20 holds; at 20 the first final misses, so the other two and one more at 16.
+    assert [one.step.rate_per_s for one in done] == [10.0, 40.0, 20.0, 20.0, 16.0, 16.0, 16.0]
     assert len(finals_of(done)) == 3 + 1
 
 
@@ -122,7 +125,7 @@ def test_an_invalid_run_is_above_the_limit_only_where_a_lower_rate_held() -> Non
     assert [(one.step.kind, one.step.rate_per_s) for one in done] == [("probe", 20.0), ("serve", 20.0)]
     # A generator that cannot keep up with a high rate is no reason to stop below it.
     done = carry_out(search(20.0, finals=1, short=True), lambda rate: "ok" if rate < 200 else "invalid")
-    assert [one.step.rate_per_s for one in done] == [20.0, 80.0, 320.0, 160.0, 160.0]
+    assert [one.step.rate_per_s for one in done] == [20.0, 80.0, 320.0, 80.0]
 
 
 @given(first=rates, capacity=rates, seed=st.integers(0, 10**6), short=st.booleans())
