@@ -48,7 +48,7 @@ def _print_system(found: System) -> None:
 
 
 def _flat(found: System) -> list[tuple[str, Any]]:
-    """Every field by its dotted name, accelerators numbered."""
+    """Every field that was probed by its dotted name, accelerators numbered."""
     rows: list[tuple[str, Any]] = []
 
     def visit(prefix: str, value: Any) -> None:
@@ -61,7 +61,7 @@ def _flat(found: System) -> list[tuple[str, Any]]:
         elif value not in ({}, [], ()):
             rows.append((prefix, value))
 
-    visit("", found.model_dump(exclude={"schema_id", "missing"}))
+    visit("", found.model_dump(exclude={"schema_id", "missing", "declared"}))
     return rows
 
 
