@@ -35,6 +35,9 @@ WORDS = tuple(_LIST.split())
 NUMBER_WORDS = 4
 """Words that spell the request's number: 32 bits."""
 
+LENGTH_WORDS = 2
+"""Of a prompt's stream the first two words are its lengths, the rest its text."""
+
 MIXER = 0x9E3779B1
 """Odd, so that no two numbers are mixed into one: 2**32 over the golden ratio, which spreads neighbours far apart."""
 
@@ -66,23 +69,21 @@ class Prompts:
     def prompt(self, index: int) -> Prompt:
         """Request number `index`."""
         number = index if self.settings["requests.prompts"] == "unique" else 0
-        asked, output_tokens = self._lengths(number)
-        text, input_tokens = self._text(number, asked)
+        (least, most), (least_output, most_output) = self._bounds
+        drawn = raw_words(self.seed, f"prompt/{number}", first_block=0, count=LENGTH_WORDS + (most + 7) // 8)
+        asked = least + int(drawn[0]) % (most - least + 1)
+        output_tokens = least_output + int(drawn[1]) % (most_output - least_output + 1)
+        picks = drawn[LENGTH_WORDS:].astype("<u8").tobytes()
+        words = [*self._spelt(number), *(WORDS[pick] for pick in picks[: asked - NUMBER_WORDS])]
+        text, input_tokens = self._fitted(words[:asked], asked)
         return Prompt(text=text, input_tokens=input_tokens, output_tokens=output_tokens)
 
-    def _lengths(self, number: int) -> tuple[int, int]:
-        """Tokens of prompt and answer, each uniform between its bounds."""
-        words = raw_words(self.seed, f"requests/{number}", first_block=0, count=2)
-        lengths = []
-        for what, word in zip(("prompt", "output"), words.tolist(), strict=True):
-            least = int(self.settings[f"requests.{what}_tokens_min"])
-            most = int(self.settings[f"requests.{what}_tokens_max"])
-            lengths.append(least + word % (most - least + 1))
-        return lengths[0], lengths[1]
+    def _spelt(self, number: int) -> list[str]:
+        mixed = (number * MIXER + self._offset) % 2**32
+        return [WORDS[byte] for byte in mixed.to_bytes(NUMBER_WORDS, "little")]
 
-    def _text(self, number: int, tokens: int) -> tuple[str, int]:
-        """About `tokens` tokens of words, and how many they are."""
-        words = self._words(number, tokens)
+    def _fitted(self, words: list[str], tokens: int) -> tuple[str, int]:
+        """As many of the words as make `tokens` tokens at most, and how many they make."""
         if self.count_tokens is None:
             return " ".join(words), len(words)
         counted = self.count_tokens(" ".join(words))
@@ -92,12 +93,14 @@ class Prompts:
             counted = self.count_tokens(" ".join(words))
         return " ".join(words), counted
 
-    def _words(self, number: int, count: int) -> list[str]:
-        mixed = (number * MIXER + self._offset) % 2**32
-        spelt = [WORDS[byte] for byte in mixed.to_bytes(NUMBER_WORDS, "little")]
-        drawn = raw_words(self.seed, f"prompt/{number}", first_block=0, count=(count + 7) // 8)
-        bytes_drawn = drawn.astype("<u8").tobytes()
-        return (spelt + [WORDS[byte] for byte in bytes_drawn])[:count]
+    @cached_property
+    def _bounds(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Fewest and most tokens of a prompt, and of an answer."""
+        prompt, output = (
+            tuple(int(self.settings[f"requests.{what}_tokens_{end}"]) for end in ("min", "max"))
+            for what in ("prompt", "output")
+        )
+        return (prompt[0], prompt[1]), (output[0], output[1])
 
     @cached_property
     def _offset(self) -> int:
