@@ -39,35 +39,46 @@ class _Layer:
 
 
 class Decoder:
-    """Weights as they are served, and the graphs over them."""
+    """Weights as they are served, zero until they are loaded, and the graphs over them."""
 
-    def __init__(
-        self, shape: ModelShape, weights: Weights, scheme: str, dtype: torch.dtype, device: torch.device
-    ) -> None:
+    def __init__(self, shape: ModelShape, scheme: str, dtype: torch.dtype, device: torch.device) -> None:
         self._shape, self._dtype = shape, dtype
-
-        def vector(name: str) -> Tensor:
-            return torch.tensor(weights[name], device=device)
-
-        def product(name: str, rows_O: NDArray[np.int64] | slice = slice(None)) -> Product:
-            return product_of(name, weights[name][rows_O], scheme, dtype, device)
-
-        self._embedding_VW = vector("embedding_VW")
-        self._norm_W, self._head = vector("norm_W"), product("head_VW")
-        side_by_side_O = _pairs_side_by_side(shape)
+        self._vectors = {
+            name: torch.zeros(size, device=device)
+            for name, size in shape.tensors().items()
+            if len(size) == 1 or name == "embedding_VW"
+        }
+        self._products = {
+            name: product_of(name, size, scheme, dtype, device)
+            for name, size in shape.tensors().items()
+            if name not in self._vectors
+        }
         self._layers = [
             _Layer(
-                attention_norm_W=vector(f"layers.{i}.attention_norm_W"),
-                query_key_value=product(f"layers.{i}.query_key_value_OI", side_by_side_O),
-                attention_out=product(f"layers.{i}.attention_out_OI"),
-                feed_norm_W=vector(f"layers.{i}.feed_norm_W"),
-                gate_up=product(f"layers.{i}.gate_up_OI"),
-                down=product(f"layers.{i}.down_OI"),
+                attention_norm_W=self._vectors[f"layers.{i}.attention_norm_W"],
+                query_key_value=self._products[f"layers.{i}.query_key_value_OI"],
+                attention_out=self._products[f"layers.{i}.attention_out_OI"],
+                feed_norm_W=self._vectors[f"layers.{i}.feed_norm_W"],
+                gate_up=self._products[f"layers.{i}.gate_up_OI"],
+                down=self._products[f"layers.{i}.down_OI"],
             )
             for i in range(shape.layers)
         ]
+        self._embedding_VW, self._norm_W = self._vectors["embedding_VW"], self._vectors["norm_W"]
+        self._head = self._products["head_VW"]
         angle_TD = torch.from_numpy(rotary_angles(shape))
-        self._turn_T1D2 = torch.stack((angle_TD.cos(), angle_TD.sin()), dim=-1).float()[:, None].to(device)
+        cos_TD2 = torch.stack((angle_TD.cos(), angle_TD.cos()), dim=-1)
+        sin_TD2 = torch.stack((-angle_TD.sin(), angle_TD.sin()), dim=-1)
+        self._turn_2T1D2 = torch.stack((cos_TD2, sin_TD2)).float()[:, :, None].to(device)
+
+    def load(self, weights: Weights) -> None:
+        """Cast and quantise `weights` once, into the tensors that are there."""
+        for name, vector in self._vectors.items():
+            vector.copy_(torch.tensor(weights[name]))
+        side_by_side_O = _pairs_side_by_side(self._shape)
+        for name, product in self._products.items():
+            weight_OI = weights[name]
+            product.load(weight_OI[side_by_side_O] if name.endswith("query_key_value_OI") else weight_OI)
 
     def read(self, tokens_BT: Tensor, rows_B: Tensor, cache_L2RKTD: Tensor) -> Tensor:
         """The residual stream [B, T, W] after all layers; keys and values go to rows `rows_B` of the cache."""
@@ -81,8 +92,8 @@ class Decoder:
             mixed_BHTD = F.scaled_dot_product_attention(q_BHTD, k_BKTD, v_BKTD, is_causal=True, enable_gqa=H != K)
             return mixed_BHTD.transpose(1, 2).reshape(B * T, H * D)
 
-        turn_N1D2 = self._turn_T1D2[:T].repeat(B, 1, 1, 1)
-        return self._through(tokens_BT.flatten(), turn_N1D2, attend).view(B, T, -1)
+        turn_2N1D2 = self._turn_2T1D2[:, :T].repeat(1, B, 1, 1, 1)
+        return self._through(tokens_BT.flatten(), turn_2N1D2, attend).view(B, T, -1)
 
     def say(
         self, tokens_R: Tensor, positions_R: Tensor, asked_R: Tensor | None, cache_L2RKTD: Tensor, length: int
@@ -110,20 +121,20 @@ class Decoder:
             q_RKGD = q_RHD.reshape(R, K, H // K, D)
             return F.scaled_dot_product_attention(q_RKGD, k_RKTD, v_RKTD, attn_mask=seen_R11T).reshape(R, H * D)
 
-        return self.score(self._through(tokens_R, self._turn_T1D2[positions_R], attend))
+        return self.score(self._through(tokens_R, self._turn_2T1D2[:, positions_R], attend))
 
     def score(self, x_NW: Tensor) -> Tensor:
         """Logits [N, V] of the residual stream after the last layer."""
         return self._head(self._normed(x_NW, self._norm_W))
 
-    def _through(self, tokens_N: Tensor, turn_N1D2: Tensor, attend: Attend) -> Tensor:
+    def _through(self, tokens_N: Tensor, turn_2N1D2: Tensor, attend: Attend) -> Tensor:
         """The residual stream [N, W] after all layers."""
         H, K, D = self._shape.heads, self._shape.key_value_heads, self._shape.head_width
         x_NW = F.embedding(tokens_N, self._embedding_VW)
         for i, layer in enumerate(self._layers):
             qkv = layer.query_key_value(self._normed(x_NW, layer.attention_norm_W)).view(-1, H + 2 * K, D)
             qk, v_NKD = qkv.split((H + K, K), dim=1)
-            q_NHD, k_NKD = _rotate(qk, turn_N1D2).split((H, K), dim=1)
+            q_NHD, k_NKD = _rotate(qk, turn_2N1D2).split((H, K), dim=1)
             x_NW = x_NW + layer.attention_out(attend(i, q_NHD, k_NKD, v_NKD))
             gate_NF, up_NF = layer.gate_up(self._normed(x_NW, layer.feed_norm_W)).chunk(2, dim=-1)
             x_NW = x_NW + layer.down(F.silu(gate_NF) * up_NF)
@@ -134,10 +145,11 @@ class Decoder:
         return F.rms_norm(x_NW, scale_W.shape, scale_W, self._shape.norm_epsilon).to(self._dtype)
 
 
-def _rotate(x_NHD: Tensor, turn_N1D2: Tensor) -> Tensor:
-    """Turn the pair (2 i, 2 i + 1) of each head by the angle whose cosine and sine are `turn_N1D2[:, 0, i]`."""
-    pairs = torch.view_as_complex(x_NHD.float().unflatten(-1, (-1, 2)))
-    return torch.view_as_real(pairs * torch.view_as_complex(turn_N1D2)).flatten(-2).to(x_NHD.dtype)
+def _rotate(x_NHD: Tensor, turn_2N1D2: Tensor) -> Tensor:
+    """Turn the pair (2 i, 2 i + 1) of each head by an angle: by its cosine, and by minus and plus its sine."""
+    pairs_NHD2 = x_NHD.float().unflatten(-1, (-1, 2))
+    turned_NHD2 = torch.addcmul(pairs_NHD2 * turn_2N1D2[0], pairs_NHD2.flip(-1), turn_2N1D2[1])
+    return turned_NHD2.flatten(-2).to(x_NHD.dtype)
 
 
 def _pairs_side_by_side(shape: ModelShape) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ from oildrop.workloads.cores import physical_cores
 from oildrop.workloads.engine import Weights
 from oildrop.workloads.generator import CacheRow, Tokens
 from oildrop.workloads.lm_generate.decoder_torch import Decoder
-from oildrop.workloads.lm_generate.shapes import bucket_of, model_shape, prompt_buckets
+from oildrop.workloads.lm_generate.shapes import model_shape
 from oildrop.workloads.protocols import Device, Settings
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -31,8 +31,8 @@ def make_generator(settings: Settings, device: Device) -> TorchGenerator:
 class TorchGenerator:
     """The `Generator` of PyTorch on a CPU, CUDA, ROCm or Metal device.
 
-    A compiled graph has one shape, so compiled prompts fill a bucket, and a compiled step of more than one row goes
-    over all of them. Uncompiled, a call does no more than it was asked for.
+    Prompts are read uncompiled: their time goes into large products, and each length would be a graph. A step is
+    compiled where that is declared, in two shapes: for one row, and for all of them whichever are in use.
     """
 
     def __init__(self, settings: Settings, device: Device) -> None:
@@ -46,23 +46,19 @@ class TorchGenerator:
         self._slots = int(self._settings["execution.slots"])
         self._at_once = min(int(self._settings["execution.prefill_requests"]), self._slots)
         self._dtype = DTYPES[str(self._settings["execution.dtype"])]
-        self._buckets = prompt_buckets(shape.positions)
         self._compiled = self._settings["execution.compile"] == "inductor"
-        if self._compiled:
-            require_compiler()
         sizes = (shape.layers, 2, self._slots, shape.key_value_heads, shape.positions, shape.head_width)
         self._cache_L2RKTD = torch.zeros(sizes, dtype=self._dtype, device=self._handle)
-        self.set_weights({name: np.zeros(size, dtype=np.float32) for name, size in shape.tensors().items()})
+        self._decoder = Decoder(shape, str(self._settings["execution.weights"]), self._dtype, self._handle)
+        self._say = self._decoder.say
+        if self._compiled:
+            require_compiler()
+            self._say = torch.compile(self._say, dynamic=False)
         self._run_every_graph()
 
     def set_weights(self, weights: Weights) -> None:
-        """Cast and quantise once; compiled graphs are made anew with the weights inside."""
-        scheme = str(self._settings["execution.weights"])
-        decoder = Decoder(self._shape, weights, scheme, self._dtype, self._handle)
-        self._read, self._say, self._score = decoder.read, decoder.say, decoder.score
-        if self._compiled:
-            self._read = torch.compile(self._read, dynamic=False)
-            self._say = torch.compile(self._say, dynamic=False)
+        """Into the tensors that the graphs read."""
+        self._decoder.load(weights)
 
     @torch.inference_mode()
     def prefill(self, slots_B: Tokens, prompts: Sequence[Tokens]) -> Tensor:
@@ -70,9 +66,9 @@ class TorchGenerator:
         tokens_BT = np.zeros((len(prompts), max(map(len, prompts))), dtype=np.int64)
         for row_T, prompt in zip(tokens_BT, prompts, strict=True):
             row_T[: len(prompt)] = prompt
-        x_BTW = self._stream(tokens_BT, slots_B)
+        x_BTW = self._decoder.read(self._put(tokens_BT), self._put(slots_B), self._cache_L2RKTD)
         last_B = torch.tensor([len(prompt) - 1 for prompt in prompts], device=self._handle)
-        return self._score(x_BTW[torch.arange(len(prompts), device=self._handle), last_B])
+        return self._decoder.score(x_BTW[torch.arange(len(prompts), device=self._handle), last_B])
 
     @torch.inference_mode()
     def decode(self, slots_B: Tokens, tokens_B: Tokens, positions_B: Tokens) -> Tensor:
@@ -113,8 +109,9 @@ class TorchGenerator:
         parts = []
         for start in range(0, len(tokens_BT), self._at_once):
             part_BT = tokens_BT[start : start + self._at_once].astype(np.int64)
-            x_BTW = self._stream(part_BT, np.arange(len(part_BT), dtype=np.int32))
-            logits = self._score(x_BTW[: len(part_BT), : part_BT.shape[1]].reshape(-1, self._shape.width))
+            rows_B = np.arange(len(part_BT), dtype=np.int32)
+            x_BTW = self._decoder.read(self._put(part_BT), self._put(rows_B), self._cache_L2RKTD)
+            logits = self._decoder.score(x_BTW.reshape(-1, self._shape.width))
             parts.append(self.logits(logits).reshape(*part_BT.shape, -1))
         return np.concatenate(parts)
 
@@ -131,26 +128,14 @@ class TorchGenerator:
         self._cache_L2RKTD[:, :, slot, :, : cache_L2KTD.shape[3]] = cache_L2KTD
         self._cache_L2RKTD[0, 0, slot, 0, 0, 0].item()  # To read one number is to wait for what was asked before.
 
-    def _stream(self, tokens_BT: NDArray[np.int64], slots_B: Tokens) -> Tensor:
-        """The residual stream of prompts that are written into `slots_B`, padded where graphs are compiled."""
-        if not self._compiled:
-            return self._read(self._put(tokens_BT), self._put(slots_B), self._cache_L2RKTD)
-        count, length = tokens_BT.shape
-        rows = 1 if count == 1 else self._at_once
-        padded_BT = np.zeros((rows, bucket_of(length, self._buckets)), dtype=np.int64)
-        padded_BT[:count, :length] = tokens_BT
-        padded_BT[count:] = padded_BT[0]  # The first prompt again, into its own row, changes nothing there.
-        rows_B = np.concatenate((slots_B, np.repeat(slots_B[:1], rows - count)))
-        return self._read(self._put(padded_BT), self._put(rows_B), self._cache_L2RKTD)
-
     def _put(self, array: NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(array).to(self._handle)
 
     def _run_every_graph(self) -> None:
-        """Prompts of every bucket, and steps of one row, of some and of all."""
+        """Prompts of the greatest length, and steps of one row, of some and of all."""
+        longest = np.zeros(self._shape.positions, dtype=np.int32)
         for count in {1, self._at_once}:
-            for length in self._buckets:
-                self.prefill(np.arange(count, dtype=np.int32), [np.zeros(length, dtype=np.int32)] * count)
+            self.prefill(np.arange(count, dtype=np.int32), [longest] * count)
         for count in {1, min(2, self._slots), self._slots}:
             tokens_B = np.zeros(count, dtype=np.int32)
             self.decode(np.arange(count, dtype=np.int32), tokens_B, tokens_B)

@@ -1,12 +1,13 @@
 """Products with a weight matrix, stored once as the settings say: fp32, bf16, or whole numbers with scales.
 
-Shape suffixes: N rows, O outputs, I inputs.
+New weights are written into the tensors that are there, so that compiled graphs stay as they are.
+
+Shape suffixes: N rows, O outputs, I inputs, M groups of a row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,10 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from oildrop.workloads.lm_generate.quantised import GROUP, Quantised, is_quantised, quantise
-
-Product = Callable[[Tensor], Tensor]
-"""From [N, I] in the compute dtype to [N, O]."""
+from oildrop.workloads.lm_generate.quantised import GROUP, is_quantised, quantise
 
 FEW_ROWS = 16
 """Up to here the kernels that read whole numbers are faster than making the matrix; measured on two x86 cores."""
@@ -25,50 +23,110 @@ FEW_ROWS = 16
 PACKED_INPUTS = 16
 """The int8 kernel of PyTorch 2.13 for bf16 reads past the end of a row whose length this does not divide."""
 
-
-def product_of(
-    name: str, weight_OI: NDArray[np.float32], scheme: str, dtype: torch.dtype, device: torch.device
-) -> Product:
-    """The product with the matrix of canonical name `name`."""
-    if not is_quantised(name, scheme):
-        return partial(_dense, torch.tensor(weight_OI, dtype=dtype, device=device))
-    found = quantise(weight_OI, scheme)
-    q_OI = torch.from_numpy(found.q_OI).to(device)
-    scale_ON = torch.from_numpy(found.scale_ON).to(device)
-    packed = device.type == "cpu" and dtype == torch.bfloat16
-    if found.bits == 8:
-        return partial(_int8, q_OI, scale_ON[:, 0].to(dtype), packed)
-    if packed and len(q_OI) % 16 == 0:
-        return _Int4Packed(found)
-    return partial(_grouped, q_OI, scale_ON.to(dtype))
+PACKED_OUTPUTS = 16
+"""The int4 kernel takes whole blocks of so many outputs."""
 
 
-def _dense(weight_OI: Tensor, x_NI: Tensor) -> Tensor:
-    """For one row the kernel for vectors: of bf16 it reads twice as fast on x86."""
-    if len(x_NI) == 1 and weight_OI.device.type == "cpu":
-        return torch.mv(weight_OI, x_NI[0])[None]
-    return F.linear(x_NI, weight_OI)
+class Product(Protocol):
+    """The product with one matrix."""
 
-
-def _int8(q_OI: Tensor, scale_O: Tensor, packed: bool, x_NI: Tensor) -> Tensor:
-    if packed and len(x_NI) <= FEW_ROWS and x_NI.shape[1] % PACKED_INPUTS == 0:
-        return torch.ops.aten._weight_int8pack_mm(x_NI, q_OI, scale_O)
-    return F.linear(x_NI, q_OI.to(x_NI.dtype)) * scale_O
-
-
-def _grouped(q_OI: Tensor, scale_ON: Tensor, x_NI: Tensor) -> Tensor:
-    weight_ONI = q_OI.view(*scale_ON.shape, GROUP).to(x_NI.dtype) * scale_ON[..., None]
-    return F.linear(x_NI, weight_ONI.view_as(q_OI))
-
-
-class _Int4Packed:
-    """Through PyTorch's own packed kernel for processors, which takes (q - 8) * scale + zero."""
-
-    def __init__(self, found: Quantised) -> None:
-        whole_OI = torch.from_numpy(found.q_OI).int() + 8
-        self._packed = torch.ops.aten._convert_weight_to_int4pack_for_cpu(whole_OI, 1)
-        scale_NO = torch.from_numpy(found.scale_ON).bfloat16().t()
-        self._scale_zero_NO2 = torch.stack((scale_NO, torch.zeros_like(scale_NO)), dim=-1).contiguous()
+    def load(self, weight_OI: NDArray[np.float32]) -> None:
+        """Take these weights."""
 
     def __call__(self, x_NI: Tensor) -> Tensor:
-        return torch.ops.aten._weight_int4pack_mm_for_cpu(x_NI, self._packed, GROUP, self._scale_zero_NO2)
+        """From [N, I] in the compute dtype to [N, O]."""
+
+
+def product_of(
+    name: str, size: tuple[int, ...], scheme: str, dtype: torch.dtype, device: torch.device
+) -> Dense | Int8 | Int4 | Int4Packed:
+    """The product with the matrix of canonical name `name` and shape `size`, its weights zero."""
+    if not is_quantised(name, scheme):
+        return Dense(size, dtype, device)
+    packed = device.type == "cpu" and dtype == torch.bfloat16
+    if scheme == "int8" or size[1] % GROUP:
+        return Int8(size, scheme, dtype, device, packed=packed and size[1] % PACKED_INPUTS == 0)
+    if packed and size[0] % PACKED_OUTPUTS == 0:
+        return Int4Packed(size)
+    return Int4(size, dtype, device)
+
+
+class Dense:
+    """As it is, in the compute dtype."""
+
+    def __init__(self, size: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> None:
+        self._weight_OI = torch.zeros(size, dtype=dtype, device=device)
+        self._as_vector = device.type == "cpu"
+
+    def load(self, weight_OI: NDArray[np.float32]) -> None:
+        """Cast."""
+        self._weight_OI.copy_(torch.tensor(weight_OI))
+
+    def __call__(self, x_NI: Tensor) -> Tensor:
+        """One row goes to a processor's kernel for vectors: of bf16 it reads twice as fast on x86."""
+        if len(x_NI) == 1 and self._as_vector:
+            return torch.mv(self._weight_OI, x_NI[0])[None]
+        return F.linear(x_NI, self._weight_OI)
+
+
+class Int8:
+    """One scale a row of the matrix."""
+
+    def __init__(
+        self, size: tuple[int, ...], scheme: str, dtype: torch.dtype, device: torch.device, *, packed: bool
+    ) -> None:
+        self._scheme, self._packed = scheme, packed
+        self._q_OI = torch.zeros(size, dtype=torch.int8, device=device)
+        self._scale_O = torch.zeros(size[0], dtype=dtype, device=device)
+
+    def load(self, weight_OI: NDArray[np.float32]) -> None:
+        """Quantise."""
+        found = quantise(weight_OI, self._scheme)
+        self._q_OI.copy_(torch.from_numpy(found.q_OI))
+        self._scale_O.copy_(torch.from_numpy(found.scale_ON[:, 0]))
+
+    def __call__(self, x_NI: Tensor) -> Tensor:
+        """Few rows through PyTorch's own kernel, where it has one."""
+        if self._packed and len(x_NI) <= FEW_ROWS:
+            return torch.ops.aten._weight_int8pack_mm(x_NI, self._q_OI, self._scale_O)
+        return F.linear(x_NI, self._q_OI.to(x_NI.dtype)) * self._scale_O
+
+
+class Int4:
+    """A scale for each group of inputs, where no kernel reads packed numbers: a byte holds one."""
+
+    def __init__(self, size: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> None:
+        self._q_OMI = torch.zeros(size[0], size[1] // GROUP, GROUP, dtype=torch.int8, device=device)
+        self._scale_OM1 = torch.zeros(size[0], size[1] // GROUP, 1, dtype=dtype, device=device)
+
+    def load(self, weight_OI: NDArray[np.float32]) -> None:
+        """Quantise."""
+        found = quantise(weight_OI, "int4")
+        self._q_OMI.copy_(torch.from_numpy(found.q_OI).view_as(self._q_OMI))
+        self._scale_OM1.copy_(torch.from_numpy(found.scale_ON)[..., None])
+
+    def __call__(self, x_NI: Tensor) -> Tensor:
+        """Make the matrix, then multiply."""
+        return F.linear(x_NI, (self._q_OMI.to(x_NI.dtype) * self._scale_OM1).flatten(1))
+
+
+class Int4Packed:
+    """Through PyTorch's own kernel for processors, two numbers a byte; it takes (q + 8 - 8) * scale + 0."""
+
+    def __init__(self, size: tuple[int, ...]) -> None:
+        self._packed = _packed(np.zeros(size, dtype=np.int8))
+        self._scale_zero_MO2 = torch.zeros(size[1] // GROUP, size[0], 2, dtype=torch.bfloat16)
+
+    def load(self, weight_OI: NDArray[np.float32]) -> None:
+        """Quantise and pack."""
+        found = quantise(weight_OI, "int4")
+        self._packed.copy_(_packed(found.q_OI))
+        self._scale_zero_MO2[..., 0] = torch.from_numpy(found.scale_ON).t()
+
+    def __call__(self, x_NI: Tensor) -> Tensor:
+        """Whatever the number of rows."""
+        return torch.ops.aten._weight_int4pack_mm_for_cpu(x_NI, self._packed, GROUP, self._scale_zero_MO2)
+
+
+def _packed(q_OI: NDArray[np.int8]) -> Tensor:
+    return torch.ops.aten._convert_weight_to_int4pack_for_cpu(torch.from_numpy(q_OI).int() + 8, 1)

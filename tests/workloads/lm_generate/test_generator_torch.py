@@ -38,6 +38,7 @@ class TestTorchGenerator(GeneratorContract):
         assert torch.equal(generator._cache_L2RKTD[:, :, 1], before)
 
     @pytest.mark.slow
+    @pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")  # Inductor's own
     def test_compiled_graphs_say_the_same(self, tiny_settings: dict[str, Any], case: Case) -> None:
         compiled = built(tiny_settings | {"execution.compile": "inductor", "model.layers": 2})
         compiled.set_weights(case.weights)

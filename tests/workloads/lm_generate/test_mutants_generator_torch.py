@@ -43,12 +43,12 @@ def step_at(move: Callable[[Tensor], Tensor]) -> Mutate:
 
 def turned_late(patch: Patch) -> None:
     def say(self: Any, *rest: Any) -> Tensor:
-        right = self._turn_T1D2
-        self._turn_T1D2 = right.roll(-1, dims=0)
+        right = self._turn_2T1D2
+        self._turn_2T1D2 = right.roll(-1, dims=1)
         try:
             return SAY(self, *rest)
         finally:
-            self._turn_T1D2 = right
+            self._turn_2T1D2 = right
 
     patch.setattr(Decoder, "say", say)
 

@@ -1,0 +1,144 @@
+"""Decoding one request at a time: our engine, transformers' `generate` of the same weights, and what memory allows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from pairs import interleaved
+
+from oildrop.harness.bandwidth import measure_read_bandwidth
+from oildrop.harness.devices.opening import open_device
+from oildrop.rules.loading import load_rulebook
+from oildrop.rules.rulebook import settings_of
+from oildrop.workloads.cores import physical_cores
+from oildrop.workloads.lm_generate.batcher import Batcher, Waiting
+from oildrop.workloads.lm_generate.model_torch import make_generator
+from oildrop.workloads.lm_generate.sampling import Greedy
+from oildrop.workloads.lm_generate.shapes import model_shape
+from oildrop.workloads.lm_generate.traffic import cache_bytes, weight_bytes
+from oildrop.workloads.lm_pretrain.reference import ModelShape, initial_std_of, initial_weights
+
+PROMPT = 16
+READ_BYTES = 2**30
+TIERS = ("nano", "small")
+FORMATS = ("fp32 as-trained", "bf16 as-trained", "bf16 int8", "bf16 int4")
+
+
+class Ours:
+    """A generator of a tier's shape, answering one request."""
+
+    def __init__(self, tier: str, dtype: str, scheme: str) -> None:
+        settings = settings_of(load_rulebook().benchmarks["lm-generate"].tiers[tier])
+        settings |= {"execution.dtype": dtype, "execution.weights": scheme, "execution.slots": 1}
+        self.shape = model_shape(settings)
+        self.weights = initial_weights(self.shape, 1, initial_std_of(settings))
+        self.generator = make_generator(settings, open_device("torch-cpu"))
+        self.generator.build()
+        self.generator.set_weights(self.weights)
+        self.prompt = np.arange(PROMPT, dtype=np.int32)
+
+    def answer(self, count: int) -> list[int]:
+        """The first `count` tokens after the prompt."""
+        batcher = Batcher(self.generator, Greedy(), slots=1, prefill_requests=1)
+        batcher.admit([Waiting(index=0, prompt=self.prompt, output_tokens=count)])
+        tokens: list[int] = []
+        while emissions := batcher.step():
+            tokens += emissions[0].tokens
+        return tokens
+
+
+def transformers_model(shape: ModelShape, weights: Any, dtype: str) -> Any:
+    """The same decoder in transformers, at the same weights."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=shape.vocabulary,
+        hidden_size=shape.width,
+        intermediate_size=shape.hidden,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.key_value_heads,
+        max_position_embeddings=shape.positions,
+        rms_norm_eps=shape.norm_epsilon,
+        rope_parameters={"rope_type": "default", "rope_theta": shape.rotary_base},
+        bos_token_id=None,
+        eos_token_id=None,
+        pad_token_id=None,
+    )
+    model = LlamaForCausalLM(config).eval()
+    model.load_state_dict({name: torch.from_numpy(values) for name, values in _renamed(shape, weights)}, strict=True)
+    return model.to({"fp32": torch.float32, "bf16": torch.bfloat16}[dtype])
+
+
+def transformers_answer(model: Any, prompt: Any, count: int) -> list[int]:
+    """The first `count` tokens after the prompt, greedy."""
+    import torch
+
+    asked = torch.from_numpy(prompt)[None].long()
+    options = {"max_new_tokens": count, "min_new_tokens": count, "do_sample": False}
+    with torch.inference_mode():
+        found = model.generate(asked, attention_mask=torch.ones_like(asked), **options)
+    return found[0, len(prompt) :].tolist()
+
+
+def _renamed(shape: ModelShape, weights: Any) -> Any:
+    """Our tensors by transformers' names."""
+    yield "model.embed_tokens.weight", weights["embedding_VW"]
+    yield "model.norm.weight", weights["norm_W"]
+    yield "lm_head.weight", weights["head_VW"]
+    names = {"attention_norm_W": "input_layernorm", "feed_norm_W": "post_attention_layernorm"}
+    names |= {"attention_out_OI": "self_attn.o_proj", "down_OI": "mlp.down_proj"}
+    cuts = np.cumsum([shape.heads, shape.key_value_heads]) * shape.head_width
+    for i in range(shape.layers):
+        ours, theirs = f"layers.{i}.", f"model.layers.{i}."
+        for name, other in names.items():
+            yield f"{theirs}{other}.weight", weights[ours + name]
+        for letter, part in zip("qkv", np.split(weights[ours + "query_key_value_OI"], cuts), strict=True):
+            yield f"{theirs}self_attn.{letter}_proj.weight", part
+        for name, part in zip(("gate", "up"), np.split(weights[ours + "gate_up_OI"], 2), strict=True):
+            yield f"{theirs}mlp.{name}_proj.weight", part
+
+
+def decode_against_transformers(framework: str, tier: int, dtype: int, count: int, pairs: int) -> list[list[float]]:
+    """Tokens a second of ours and of `generate`, of an answer of `count` tokens."""
+    name = FORMATS[dtype].split()[0]
+    ours = Ours(TIERS[tier], name, "as-trained")
+    model = transformers_model(ours.shape, ours.weights, name)
+    return list(
+        interleaved(
+            lambda: _rate(count, lambda: ours.answer(count)),
+            lambda: _rate(count, lambda: transformers_answer(model, ours.prompt, count)),
+            pairs=pairs,
+            warm_up=2,
+        )
+    )
+
+
+def decode_bandwidth(framework: str, tier: int, form: int, count: int, pairs: int) -> list[list[float]]:
+    """Bytes a second that decoding reads, and that this machine reads at all."""
+    dtype, scheme = FORMATS[form].split()
+    ours = Ours(TIERS[tier], dtype, scheme)
+    positions = PROMPT + count // 2
+    step_bytes = weight_bytes(ours.shape, dtype, scheme) + cache_bytes(ours.shape, dtype, positions)
+    return list(
+        interleaved(
+            lambda: step_bytes * _rate(count, lambda: ours.answer(count)),
+            lambda: measure_read_bandwidth(READ_BYTES, physical_cores()),
+            pairs=pairs,
+            warm_up=1,
+        )
+    )
+
+
+def _rate(count: int, answer: Callable[[], list[int]]) -> float:
+    """Tokens a second of a whole answer, the reading of its short prompt included."""
+    start = time.perf_counter()
+    found = answer()
+    seconds = time.perf_counter() - start
+    if len(found) != count:
+        raise ValueError(f"{len(found)} tokens where {count} were asked for")
+    return count / seconds
