@@ -139,8 +139,8 @@ def _print_report(layout: StoreLayout, report: ExecutionReport) -> None:
     rows = [_line(row) for row in report.rows]
     print_table(console, headings, rows, right="batch,prefill,decode,decode all,TTFT p50,TPOT p50", whole="run,outcome")
     console.print(
-        "\nprefill: prompt tokens/s of one request, waiting included; decode: tokens/s of one stream; decode all: output "
-        "tokens/s of all streams together, prefill in the time. Medians of requests."
+        "\nprefill: prompt tokens/s of one request, waiting included; decode: tokens/s of one stream; decode all: "
+        "output tokens/s of all streams together, prefill in the time. Medians of requests."
     )
     for row in report.rows:
         if row.outcome != "ok":
