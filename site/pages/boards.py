@@ -106,7 +106,8 @@ def _without_headline(group: Sequence[RunRow]) -> Summary:
     kind, scenario = group[0].spec.kind, group[0].spec.scenario
     reason = _NO_HEADLINE.get(kind, f"runs of kind {kind} have no headline metric")
     metric = headline_of("serve", scenario) if scenario else None
-    update = {"kind": kind, "scenario": scenario, "metric": metric or summary.metric, "estimate": None}
+    update = {"kind": kind, "scenario": scenario, "metric": metric or summary.metric, "estimate": None,
+              "expected_time_to_success_s": None}  # fmt: skip
     return summary.model_copy(update={**update, "standing": "unranked", "reason": reason})
 
 

@@ -59,7 +59,11 @@ class ConfigurationLine:
 
 @dataclass(frozen=True, kw_only=True)
 class BoardView:
-    """One benchmark and tier as its template takes it."""
+    """One board as its template takes it.
+
+    Attributes:
+        drawable: Configurations that could be drawn; `strips` are the first of them.
+    """
 
     board: Board
     title: str
@@ -68,6 +72,7 @@ class BoardView:
     heading: str
     lines: list[ConfigurationLine]
     strips: list[tuple[ConfigurationLine, Markup]]
+    drawable: int
     scale: Markup | None
     csv: str
     table: RunTable | None
@@ -133,6 +138,7 @@ def _board_view(site: Site, board: Board) -> BoardView:
         heading=_heading(board),
         lines=lines,
         strips=_strips(board, lines, axis) if axis else [],
+        drawable=len(_drawable(board)),
         scale=strip_axis(axis) if axis else None,
         csv=csv,
         table=_few_runs(site, board, rows) if few else None,
@@ -230,14 +236,19 @@ def _configuration_cells(configuration: Configuration) -> tuple[Cell, ...]:
 
 
 def _values(configuration: Configuration) -> list[float]:
-    """The headline metric of each run that has one."""
-    found = [row.headlines.get(configuration.summary.metric) for row in configuration.rows]
+    """The headline metric of each run that ended ok: what one measured that missed its bounds is no result."""
+    found = [row.headlines.get(configuration.summary.metric) for row in configuration.rows if row.outcome == "ok"]
     return [float(metric.value) for metric in found if metric is not None and metric.value is not None]
 
 
 def _drawn(board: Board) -> list[Configuration]:
-    """The configurations above the table: probes, which come last, stand in the table alone."""
-    return [one for one in board.configurations if one.summary.kind != "probe"][:MOST_STRIPS]
+    """The configurations above the table."""
+    return _drawable(board)[:MOST_STRIPS]
+
+
+def _drawable(board: Board) -> list[Configuration]:
+    """All but probes, which come last and stand in the table alone."""
+    return [one for one in board.configurations if one.summary.kind != "probe"]
 
 
 def _strip_axis(board: Board) -> Axis | None:

@@ -27,7 +27,7 @@ CSV_HEADER = (
 _POWER_COLUMNS = (("power_w", "Power (W)", 1.0), ("busy_fraction", "Busy (%)", 100.0))
 _SERVED_COLUMNS = (
     ("ttft_s_p99", "TTFT p99 (ms)", 1e3), ("tpot_s_p99", "TPOT p99 (ms)", 1e3),
-    ("output_tokens_per_s", "Tokens/s", 1.0), ("error_fraction", "Failed (%)", 100.0),
+    ("output_tokens_per_s", "Tokens/s", 1.0),
 )  # fmt: skip
 _SERVED_HEADLINES = {
     "latency_s_p90": ("latency_s_p90", "Latency p90 (ms)", 1e3),

@@ -91,6 +91,19 @@ def test_probes_stand_apart_from_the_runs_that_count(every_outcome):
     assert "99 % of answers within first token 200 ms, each further 50 ms" in board[: board.index("</section>")]
     figure = board[: board.index("<table")]
     assert figure.count('class="row"') == 1  # no strip for the probes
+    assert "configurations; the table below holds all" not in figure
+    assert "expected to a success" not in line
+
+
+def test_a_run_that_missed_its_bounds_is_no_dot(runs, served):
+    from oildrop.site.pages.boards import boards_of
+    from oildrop.site.pages.index_page import _values
+
+    machine = runs.system()
+    missed = served.served_row("20261124-a", machine, scenario="offline", outcome="target_missed", reason="late")
+    held = served.served_row("20261124-b", machine, scenario="offline", seed_index=1)
+    ((configuration,),) = [board.configurations for board in boards_of([missed, held])]
+    assert _values(configuration) == [9.1]
 
 
 def test_probes_that_missed_are_among_the_failures_with_their_rate(every_outcome):
