@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from oildrop.harness.load.stops import ERROR, MINIMUM
 from oildrop.harness.messages import Emitter, Heartbeat
 from oildrop.harness.orders import Orders
 from oildrop.harness.phases import End, benchmark_of, log_memory, open_for, pass_gates, phase
+from oildrop.harness.prefill import prefill_beside, read_through, transfers_of
 from oildrop.harness.served_end import answers_of, end_of
 from oildrop.results.bundle.requests import write_answers, write_requests
 from oildrop.rules import keys
@@ -40,10 +42,12 @@ def run_serving(spec: RunSpec, orders: Orders, emitter: Emitter, heartbeat: Hear
     """All phases of one served run, up to the closed chunks of its requests and answers."""
     began_s = time.monotonic()
     benchmark = benchmark_of(spec, emitter)
+    settings = {**spec.settings, **gate_settings(benchmark.gates, benchmark.tiers[spec.tier])}
+    link = prefill_beside(settings, spec.backend, emitter)
     device = open_for(spec, orders, emitter)
     terms = terms_of(benchmark, spec)
-    gates = gate_settings(benchmark.gates, benchmark.tiers[spec.tier])
-    task = make_serve_task(benchmark.task, {**spec.settings, **gates}, device)
+    task = make_serve_task(benchmark.task, settings, device)
+    read_through(task, link)
     _prove_and_start(task, spec, device, emitter)
     deadline_s = (spec.limits.deadline_s - (time.monotonic() - began_s)) * LOAD_SHARE
     plan = plan_of(spec, terms, task, deadline_s)
@@ -127,6 +131,7 @@ def _serve(
     """The part that is timed; what was issued and answered before a failure is kept all the same."""
     ledger = Ledger(plan.samples_per_query)
     with quiet_heap():
+        before = transfers_of(task)
         start_ns = time.monotonic_ns()
         emitter.emit(keys.RUN_START, at_ns=start_ns)
         emitter.emit(keys.PHASE, "serve", at_ns=start_ns)
@@ -140,7 +145,9 @@ def _serve(
     requests = ledger.table(task.size)
     status = "success" if stopped_by == MINIMUM else "aborted"
     emitter.emit(keys.RUN_STOP, None, {"status": status}, at_ns=stop_ns)
-    emitter.emit(keys.SERVED, ledger.queries, _served_meta(ledger, requests, stopped_by), at_ns=stop_ns)
+    sent = transfers_of(task).since(before)
+    meta = _served_meta(ledger, requests, stopped_by) | {f"transfer_{name}": n for name, n in asdict(sent).items()}
+    emitter.emit(keys.SERVED, ledger.queries, meta, at_ns=stop_ns)
     return requests, stopped_by
 
 

@@ -130,6 +130,7 @@ class _Supervision:
         self._exit_status: int | None = None
         self._restarts = 0
         self._device_uuids: dict[int, list[str]] = {}
+        self._uuids_beside: list[str] = []
 
     def run(self, interrupts: Interrupts) -> Ending:
         """Everything from the first event to the last word."""
@@ -290,7 +291,10 @@ class _Supervision:
             self._recorder.receive_chunk(message, proc)
             return
         if message.key == keys.PROCESS:
-            self._meet(rank, message, worker)
+            if message.meta.get("role") == "prefill":
+                self._meet_beside(rank, message)
+            else:
+                self._meet(rank, message, worker)
             return
         if message.key == keys.HEARTBEAT and rank == 0:
             self._watch.progressed(int(message.value), now_ns)
@@ -320,9 +324,18 @@ class _Supervision:
         if len(self._device_uuids) == self._crew.ranks:
             self._start_metering(worker)
 
+    def _meet_beside(self, rank: int, message: Message) -> None:
+        """Record a process that works for a rank, on devices of its own or on the rank's."""
+        uuids = [str(uuid) for uuid in message.meta.get("device_uuids", ())]
+        self._uuids_beside += uuids
+        device_ids = [salted_id(self._job.salt, uuid) for uuid in uuids]
+        meta = {"role": message.meta["role"], "node": 0, "rank": rank, "pid": message.meta.get("pid")}
+        self._recorder.record(keys.PROCESS, str(message.value), meta | {"device_ids": device_ids})
+
     def _start_metering(self, worker: WorkerProcess) -> None:
         """Open the meters of the devices that the workers drive; of all that are there unless each one is known."""
         uuids = [uuid for rank in sorted(self._device_uuids) for uuid in self._device_uuids[rank]]
+        uuids += self._uuids_beside
         if len(set(uuids)) != devices_of(self._job.spec.settings):
             uuids = []
         self._metering = Metering(

@@ -81,6 +81,16 @@ SERVED: dict[str, MetricMeaning] = {
         "Dispatch lateness, p99", "s", "lower",
         "From the time at which a request was due to that at which the load generator handed it over; 99th percentile.",
     ),
+    "transfer_s": _m(
+        "Cache transfer time", "s", "lower",
+        "Where prompts are read in a process of their own: from the moment that a prompt's cache is on that process's "
+        "host to the moment that it stands in the decoder's device; mean over requests.",
+    ),
+    "transfer_bytes": _m(
+        "Cache bytes sent", "bytes", "lower",
+        "Where prompts are read in a process of their own: bytes of keys and values sent to the decoder; mean over "
+        "requests.",
+    ),
     "greedy_agreement": _m(
         "Agreement with the reference", "1", "higher",
         "Share of compared output tokens (or answers) of the timed run that equal those of the reference in fp32 or "

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oildrop.rules.records import GateResult, Scalar
+
+if TYPE_CHECKING:
+    from oildrop.workloads.lm_generate.transfer import Link
 
 Settings = Mapping[str, Scalar]
 
@@ -117,7 +120,7 @@ class TrainTask(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class RequestSize:
-    """What one request asks for: tokens of its prompt (an image: one) and of its answer (a class, an embedding: one)."""
+    """What one request asks for: tokens of its prompt (an image: one) and of its answer (class, embedding: one)."""
 
     input_tokens: int
     output_tokens: int
@@ -154,6 +157,34 @@ class Assessment:
     token_count: NDArray[np.int64]
     agreed_count: NDArray[np.int64]
     compared_count: NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfers:
+    """Caches that were sent from where prompts are read to where tokens are decoded: how many, their ns and bytes."""
+
+    count: int = 0
+    ns: int = 0
+    bytes: int = 0
+
+    def and_one(self, ns: int, bytes: int) -> Transfers:
+        """With one more that took `ns` and held `bytes`."""
+        return Transfers(count=self.count + 1, ns=self.ns + ns, bytes=self.bytes + bytes)
+
+    def since(self, earlier: Transfers) -> Transfers:
+        """Those that were not in `earlier`."""
+        return Transfers(count=self.count - earlier.count, ns=self.ns - earlier.ns, bytes=self.bytes - earlier.bytes)
+
+
+@runtime_checkable
+class Disaggregating(Protocol):
+    """A served model whose prompts may be read in a process of their own."""
+
+    def prefill_through(self, link: Link) -> None:
+        """Have prompts read at the other end of `link`; asked before `build`."""
+
+    def transfers(self) -> Transfers:
+        """What has been sent so far."""
 
 
 class ServeTask(Protocol):

@@ -64,7 +64,7 @@ def _when(event: Event) -> str:
 
 def _silent(evidence: Evidence) -> Iterator[Broken]:
     """Ranks beside the first that never said what they worked on."""
-    ranks = {str(event.value) for event in evidence.all(keys.PROCESS)}
+    ranks = {str(event.value) for event in evidence.all(keys.PROCESS) if event.meta.get("role", "worker") == "worker"}
     if len(ranks) < 2:
         return
     for key, what in WHAT.items():

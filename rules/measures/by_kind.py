@@ -12,6 +12,7 @@ from oildrop.rules.measures.served_energy import served_energy_metrics
 from oildrop.rules.measures.served_latency import latency_metrics, lateness_metric
 from oildrop.rules.measures.served_quality import answer_metrics
 from oildrop.rules.measures.served_rates import served_rate_metrics
+from oildrop.rules.measures.served_transfer import transfer_metrics
 from oildrop.rules.measures.served_work import served_work_metrics
 from oildrop.rules.measures.speed import eval_metric, overhead_metric, rate_metrics, setup_metrics
 from oildrop.rules.measures.target import quality_metrics, target_metrics
@@ -48,5 +49,6 @@ def _served(case: Case) -> Iterator[Metric]:
     yield lateness_metric(case)
     yield from served_rate_metrics(case)
     yield from answer_metrics(case)
+    yield from transfer_metrics(case)
     yield from served_energy_metrics(case)
     yield from served_work_metrics(case)

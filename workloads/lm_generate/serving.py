@@ -17,14 +17,16 @@ from oildrop.workloads.generator import Generator, Tokens
 from oildrop.workloads.kept_weights import read_checkpoint
 from oildrop.workloads.lm_generate import gates, quality
 from oildrop.workloads.lm_generate.batcher import Batcher, Waiting
+from oildrop.workloads.lm_generate.disaggregated import Disaggregated
 from oildrop.workloads.lm_generate.requests import Requests
 from oildrop.workloads.lm_generate.sampling import sampler_of
 from oildrop.workloads.lm_generate.shapes import model_shape
 from oildrop.workloads.lm_generate.traffic import cache_bytes, weight_bytes
+from oildrop.workloads.lm_generate.transfer import Link
 from oildrop.workloads.lm_pretrain import reference
 from oildrop.workloads.lm_pretrain.grammar import grammar_of
 from oildrop.workloads.lm_pretrain.source import Source
-from oildrop.workloads.protocols import Assessment, Device, Emission, RequestSize, Settings
+from oildrop.workloads.protocols import Assessment, Device, Emission, RequestSize, Settings, Transfers
 
 STRICT = {"execution.dtype": "fp32", "execution.weights": "as-trained"}
 """Settings of the engine that the strict gates ask."""
@@ -38,11 +40,20 @@ def make_task(settings: Settings, device: Device) -> LmGenerate:
     return LmGenerate(settings, device)
 
 
+def unbuilt_generator(settings: Settings, device: Device) -> Generator:
+    """The generator of the device's framework."""
+    framework = device.backend.split("-", 1)[0]
+    module = import_module(f"oildrop.workloads.lm_generate.model_{framework}")
+    generator: Generator = module.make_generator(settings, device)
+    return generator
+
+
 class LmGenerate:
     """The `ServeTask` of `lm-generate`."""
 
     def __init__(self, settings: Settings, device: Device) -> None:
         self._settings, self._device = settings, device
+        self._link: Link | None = None
 
     def load_data(self) -> None:
         """Make the language's tables.
@@ -58,6 +69,14 @@ class LmGenerate:
             )
         self._source = Source(grammar_of(self._settings))
 
+    def prefill_through(self, link: Link) -> None:
+        """Every engine is then a pair."""
+        self._link = link
+
+    def transfers(self) -> Transfers:
+        """Of the engine that answers requests."""
+        return self._generator.transfers if isinstance(self._generator, Disaggregated) else Transfers()
+
     def build(self) -> None:
         """Make the engine with its graphs."""
         self._generator = self._made(self._settings)
@@ -71,7 +90,7 @@ class LmGenerate:
         }
         declared = {**self._settings, **fewer}
         strict = {**declared, **STRICT}
-        results = []
+        results: list[GateResult] = []
         if any(declared[key] != value for key, value in STRICT.items()):
             results += gates.run_gates(self._made(strict), strict)
         generator = self._made(declared) if fewer else self._generator
@@ -155,9 +174,9 @@ class LmGenerate:
         return read_checkpoint(name, sha256, self._shape.tensors())
 
     def _made(self, settings: Settings) -> Generator:
-        framework = self._device.backend.split("-", 1)[0]
-        module = import_module(f"oildrop.workloads.lm_generate.model_{framework}")
-        generator: Generator = module.make_generator(settings, self._device)
+        generator = unbuilt_generator(settings, self._device)
+        if self._link is not None:
+            generator = Disaggregated(generator, self._link, settings)
         generator.build()
         return generator
 

@@ -1,0 +1,88 @@
+"""A process beside a serving worker in which prompts are read; `execution.transfer` says how caches come over."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import socket
+import subprocess
+import tempfile
+from multiprocessing.connection import Connection
+
+from oildrop.harness.child import PYTHON
+from oildrop.harness.messages import Emitter
+from oildrop.rules import keys
+from oildrop.rules.errors import UsageError
+from oildrop.workloads.lm_generate.disaggregated import answered
+from oildrop.workloads.lm_generate.transfer import Link, area_bytes
+from oildrop.workloads.protocols import Disaggregating, ServeTask, Settings, Transfers
+
+ALONE = "none"
+"""`execution.transfer` where one process reads prompts and decodes."""
+
+
+def prefill_beside(settings: Settings, backend: str, emitter: Emitter) -> Link | None:
+    """The way to a process that reads prompts, told to the supervisor; None where the worker does it itself.
+
+    It is told before the worker itself is, so that meters are opened for the devices of both.
+
+    Args:
+        backend: The worker's, which the other process shares unless `execution.prefill_backend` names one.
+
+    Raises:
+        Unsupported: The other backend cannot run here.
+    """
+    transfer = settings.get("execution.transfer", ALONE)
+    if transfer == ALONE:
+        return None
+    mine, theirs = _tcp_pair() if transfer == "tcp" else socket.socketpair()
+    command = [*PYTHON, "oildrop.harness.prefill_process", str(settings["execution.prefill_backend"] or backend)]
+    area = None
+    with theirs, tempfile.TemporaryFile(dir=_memory()) as pages:
+        inherited = [theirs.fileno()]
+        command.append(str(theirs.fileno()))
+        if transfer == "shared-memory":
+            size = area_bytes(settings)
+            pages.truncate(size)
+            area = mmap.mmap(pages.fileno(), size)
+            inherited.append(pages.fileno())
+            command += ["--area", str(pages.fileno()), str(size)]
+        # The worker ends without waiting; the process ends when its end of the socket closes.
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=inherited)
+    link = Link(connection=Connection(mine.detach()), area=area)
+    emitter.emit(keys.PROCESS, "prefill", {**answered(link.hear()), "role": "prefill"})
+    emitter.flush()
+    return link
+
+
+def read_through(task: ServeTask, link: Link | None) -> None:
+    """Have `task` read its prompts over `link`. Raises UsageError where it cannot."""
+    if link is None:
+        return
+    if not isinstance(task, Disaggregating):
+        raise UsageError(
+            "execution.transfer: this benchmark reads and answers in one process; use execution.transfer=none"
+        )
+    task.prefill_through(link)
+
+
+def transfers_of(task: ServeTask) -> Transfers:
+    """What `task` has had sent over so far."""
+    return task.transfers() if isinstance(task, Disaggregating) else Transfers()
+
+
+def _tcp_pair() -> tuple[socket.socket, socket.socket]:
+    """Two ends of one connection through this machine's network stack."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        mine = socket.create_connection(listener.getsockname())
+        theirs, address = listener.accept()
+        if address != mine.getsockname():
+            raise ConnectionError(f"{address} connected to the port of the prefill process; start the run again")
+    for end in (mine, theirs):
+        end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return mine, theirs
+
+
+def _memory() -> str | None:
+    """Where a file's pages stay in memory; None for the usual place, where the system has no such folder."""
+    return "/dev/shm" if os.path.isdir("/dev/shm") else None
