@@ -7,14 +7,11 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from oildrop.harness.endpoint.address import parse_address
 from oildrop.rules.canonical import sha256_bytes
 from oildrop.suite.asked import NAME
-
-if TYPE_CHECKING:
-    from oildrop.suite.planning import RunRequest
+from oildrop.suite.request import RunRequest
 
 BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from oildrop.harness.ranks.launch import devices_of
 from oildrop.rules.errors import UsageError
@@ -13,10 +12,8 @@ from oildrop.rules.reference import batch_in, batch_key
 from oildrop.rules.rulebook import Benchmark, Rulebook, Terms
 from oildrop.rules.settings import Resolved, find_benchmark, nearest, resolve
 from oildrop.suite.asked import require_served, served_changes, terms_of
+from oildrop.suite.request import RunRequest
 from oildrop.suite.suites import SUITES, Entry
-
-if TYPE_CHECKING:
-    from oildrop.suite.planning import RunRequest
 
 DEFAULT_TIER = "nano"
 

@@ -66,7 +66,8 @@ def run(
 ) -> int:  # fmt: skip
     """Measure: run each BENCHMARK (else the suite); keep and judge every run."""
     from oildrop.results.layout import store_layout
-    from oildrop.suite.planning import RunRequest, plan
+    from oildrop.suite.planning import plan
+    from oildrop.suite.request import RunRequest
 
     request = RunRequest(
         benchmarks=tuple(benchmarks or ()),

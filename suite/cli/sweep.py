@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from oildrop.results.layout import StoreLayout
     from oildrop.results.rows import RunRow
     from oildrop.suite.execute import ExecutionReport
-    from oildrop.suite.planning import RunRequest
+    from oildrop.suite.request import RunRequest
 
 app = make_app()
 
@@ -49,7 +49,8 @@ def sweep(
 ) -> int:  # fmt: skip
     """Measure every combination of lengths and batch; what does not fit is kept too."""
     from oildrop.results.layout import store_layout
-    from oildrop.suite.planning import RunRequest, plan
+    from oildrop.suite.planning import plan
+    from oildrop.suite.request import RunRequest
     from oildrop.suite.sweep import cells_of
 
     request = RunRequest(

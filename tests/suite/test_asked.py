@@ -8,7 +8,8 @@ from oildrop.results.layout import StoreLayout
 from oildrop.rules.errors import UsageError
 from oildrop.rules.loading import load_rulebook
 from oildrop.suite.asked import served_changes
-from oildrop.suite.planning import PlannedSet, RunRequest, plan
+from oildrop.suite.planning import PlannedSet, plan
+from oildrop.suite.request import RunRequest
 from oildrop.suite.suites import Entry
 
 GENERATE = load_rulebook().benchmarks["lm-generate"]

@@ -11,7 +11,8 @@ import pytest
 from oildrop.results.layout import StoreLayout
 from oildrop.rules.records import RunSpec
 from oildrop.suite.course import next_run
-from oildrop.suite.planning import PlannedSet, RunRequest, plan
+from oildrop.suite.planning import PlannedSet, plan
+from oildrop.suite.request import RunRequest
 from oildrop.suite.seeds import used_seed_indices
 
 

@@ -10,7 +10,8 @@ import pytest
 from oildrop.results.layout import StoreLayout
 from oildrop.rules.records import RunSpec
 from oildrop.suite import execute as execution
-from oildrop.suite.planning import RunRequest, plan
+from oildrop.suite.planning import plan
+from oildrop.suite.request import RunRequest
 
 
 class Watcher:

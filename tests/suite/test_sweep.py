@@ -12,7 +12,8 @@ from oildrop.results.layout import StoreLayout
 from oildrop.rules.errors import UsageError
 from oildrop.rules.loading import load_rulebook
 from oildrop.suite.cli.main import main
-from oildrop.suite.planning import RunRequest, plan
+from oildrop.suite.planning import plan
+from oildrop.suite.request import RunRequest
 from oildrop.suite.sweep import Cell, cell_of, cells_of, changes_of
 
 GENERATE = load_rulebook().benchmarks["lm-generate"]
