@@ -20,6 +20,12 @@ from oildrop.workloads.protocols import Disaggregating, ServeTask, Settings, Tra
 ALONE = "none"
 """`execution.transfer` where one process reads prompts and decodes."""
 
+QUIET = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""Threads that wait for work spin by default, and the processes work in turns: one would spin while the other works.
+
+On two busy cores a pair of torch-cpu processes said about 80 tokens/s without it and 1,450 with it.
+"""
+
 
 def prefill_beside(settings: Settings, backend: str, emitter: Emitter) -> Link | None:
     """The way to a process that reads prompts, told to the supervisor; None where the worker does it itself.
@@ -48,7 +54,7 @@ def prefill_beside(settings: Settings, backend: str, emitter: Emitter) -> Link |
             inherited.append(pages.fileno())
             command += ["--area", str(pages.fileno()), str(size)]
         # The worker ends without waiting; the process ends when its end of the socket closes.
-        subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=inherited)
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=inherited, env={**os.environ, **QUIET})
     link = Link(connection=Connection(mine.detach()), area=area)
     emitter.emit(keys.PROCESS, "prefill", {**answered(link.hear()), "role": "prefill"})
     emitter.flush()
