@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from functools import partial
 
 import mlx.core as mx
-from mlx import nn
 
 from oildrop.workloads.embed.reference import EncoderShape, shape_of
 from oildrop.workloads.forward_mlx import MlxForward
@@ -49,7 +48,7 @@ def layer(shape: EncoderShape, weights: Weights, name: str, x_BTW: mx.array, see
     mixed_BTW = attend(shape, weights, name, x_BTW, seen_BT, dtype)
     x_BTW = x_BTW + dense(weights, f"{name}.attention.output.dense", mixed_BTW, dtype)
     x_BTW = layer_norm(shape, weights, f"{name}.attention.output.LayerNorm", x_BTW)
-    inner_BTF = nn.gelu(dense(weights, f"{name}.intermediate.dense", x_BTW, dtype))
+    inner_BTF = gelu(dense(weights, f"{name}.intermediate.dense", x_BTW, dtype))
     x_BTW = x_BTW + dense(weights, f"{name}.output.dense", inner_BTF, dtype)
     return layer_norm(shape, weights, f"{name}.output.LayerNorm", x_BTW)
 
@@ -74,6 +73,11 @@ def attend(
 def dense(weights: Weights, name: str, x: mx.array, dtype: str) -> mx.array:
     """A product with a matrix, and its bias; fp32."""
     return linear(x, weights[f"{name}.weight"], dtype).astype(mx.float32) + weights[f"{name}.bias"]
+
+
+def gelu(x: mx.array) -> mx.array:
+    """x times the normal distribution function of x."""
+    return x * (1.0 + mx.erf(x / math.sqrt(2.0))) / 2.0
 
 
 def layer_norm(shape: EncoderShape, weights: Weights, name: str, x: mx.array) -> mx.array:

@@ -1,11 +1,9 @@
 """The encoder in PyTorch.
 
-Shape suffixes: B sentences, T tokens, W width, H heads, D width of a head, F hidden width.
+Shape suffixes: B sentences, T tokens, W width, H heads, D width of a head.
 """
 
 from __future__ import annotations
-
-from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -28,32 +26,47 @@ class Encoder(nn.Module):
 
     def __init__(self, shape: EncoderShape) -> None:
         super().__init__()
-        table = partial(skip_init, nn.Embedding, embedding_dim=shape.width)
-        self.embeddings = nn.ModuleDict(
-            {
-                "word_embeddings": table(num_embeddings=shape.vocabulary),
-                "position_embeddings": table(num_embeddings=shape.positions),
-                "token_type_embeddings": table(num_embeddings=TYPES),
-                "LayerNorm": _norm(shape),
-            }
-        )
-        self.encoder = nn.ModuleDict({"layer": nn.ModuleList(Layer(shape) for _ in range(shape.layers))})
+        self.embeddings = Embeddings(shape)
+        self.encoder = Stack(shape)
 
     def forward(self, tokens_BT: Tensor, length_B: Tensor) -> Tensor:
         """fp32 [B, W] of length 1: the mean over each sentence's own tokens."""
         seen_BT = torch.arange(tokens_BT.shape[1], device=tokens_BT.device) < length_B[:, None]
-        x_BTW = self.embed(tokens_BT)
-        for layer in self.encoder["layer"]:
-            x_BTW = layer(x_BTW, seen_BT)
+        x_BTW = self.encoder(self.embeddings(tokens_BT), seen_BT)
         return F.normalize(mean_over(x_BTW.float(), seen_BT), dim=1)
 
-    def embed(self, tokens_BT: Tensor) -> Tensor:
-        """Words, places and the type of a first sentence, normalised."""
-        tables = self.embeddings
-        places_TW = tables["position_embeddings"].weight[: tokens_BT.shape[1]]
-        summed_BTW = tables["word_embeddings"](tokens_BT) + places_TW + tables["token_type_embeddings"].weight[0]
-        normed_BTW: Tensor = tables["LayerNorm"](summed_BTW)
+
+class Embeddings(nn.Module):
+    """Words, places and the type of a first sentence, normalised."""
+
+    def __init__(self, shape: EncoderShape) -> None:
+        super().__init__()
+        self.word_embeddings = skip_init(nn.Embedding, shape.vocabulary, shape.width)
+        self.position_embeddings = skip_init(nn.Embedding, shape.positions, shape.width)
+        self.token_type_embeddings = skip_init(nn.Embedding, TYPES, shape.width)
+        self.LayerNorm = _norm(shape)
+
+    def forward(self, tokens_BT: Tensor) -> Tensor:
+        """[B, T, W]."""
+        places_TW = self.position_embeddings.weight[: tokens_BT.shape[1]]
+        normed_BTW: Tensor = self.LayerNorm(
+            self.word_embeddings(tokens_BT) + places_TW + self.token_type_embeddings.weight[0]
+        )
         return normed_BTW
+
+
+class Stack(nn.Module):
+    """One layer after the other."""
+
+    def __init__(self, shape: EncoderShape) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
+
+    def forward(self, x_BTW: Tensor, seen_BT: Tensor) -> Tensor:
+        """`seen_BT` says which tokens belong to their sentence."""
+        for layer in self.layer:
+            x_BTW = layer(x_BTW, seen_BT)
+        return x_BTW
 
 
 class Layer(nn.Module):
@@ -61,34 +74,49 @@ class Layer(nn.Module):
 
     def __init__(self, shape: EncoderShape) -> None:
         super().__init__()
-        self.heads = shape.heads
-        width, hidden = shape.width, shape.hidden
-        self.attention = nn.ModuleDict(
-            {
-                "self": nn.ModuleDict({name: _dense(width, width) for name in ("query", "key", "value")}),
-                "output": nn.ModuleDict({"dense": _dense(width, width), "LayerNorm": _norm(shape)}),
-            }
-        )
-        self.intermediate = nn.ModuleDict({"dense": _dense(width, hidden)})
-        self.output = nn.ModuleDict({"dense": _dense(hidden, width), "LayerNorm": _norm(shape)})
+        self.attention = Attention(shape)
+        self.intermediate = nn.ModuleDict({"dense": _dense(shape.width, shape.hidden)})
+        self.output = Added(shape, shape.hidden)
 
     def forward(self, x_BTW: Tensor, seen_BT: Tensor) -> Tensor:
-        """One layer; `seen_BT` says which tokens belong to their sentence."""
-        after = self.attention["output"]
-        x_BTW = after["LayerNorm"](x_BTW + after["dense"](self.attend(x_BTW, seen_BT)))
-        inner_BTF = F.gelu(self.intermediate["dense"](x_BTW))
-        result_BTW: Tensor = self.output["LayerNorm"](x_BTW + self.output["dense"](inner_BTF))
+        """[B, T, W]."""
+        x_BTW = self.attention(x_BTW, seen_BT)
+        result_BTW: Tensor = self.output(x_BTW, F.gelu(self.intermediate["dense"](x_BTW)))
         return result_BTW
 
-    def attend(self, x_BTW: Tensor, seen_BT: Tensor) -> Tensor:
-        """Every token's mix of the values of its sentence."""
+
+class Attention(nn.Module):
+    """Every token's mix of the values of its sentence, and what comes after."""
+
+    def __init__(self, shape: EncoderShape) -> None:
+        super().__init__()
+        self.heads = shape.heads
+        self.self = nn.ModuleDict({name: _dense(shape.width, shape.width) for name in ("query", "key", "value")})
+        self.output = Added(shape, shape.width)
+
+    def forward(self, x_BTW: Tensor, seen_BT: Tensor) -> Tensor:
+        """[B, T, W]."""
         B, T, W = x_BTW.shape
         q, k, v = (
-            self.attention["self"][name](x_BTW).view(B, T, self.heads, -1).transpose(1, 2)
-            for name in ("query", "key", "value")
+            self.self[name](x_BTW).view(B, T, self.heads, -1).transpose(1, 2) for name in ("query", "key", "value")
         )
         mixed_BHTD = F.scaled_dot_product_attention(q, k, v, attn_mask=seen_BT[:, None, None, :])
-        return mixed_BHTD.transpose(1, 2).reshape(B, T, W)
+        result_BTW: Tensor = self.output(x_BTW, mixed_BHTD.transpose(1, 2).reshape(B, T, W))
+        return result_BTW
+
+
+class Added(nn.Module):
+    """A product of what comes in, added to the residual stream and normalised."""
+
+    def __init__(self, shape: EncoderShape, inputs: int) -> None:
+        super().__init__()
+        self.dense = _dense(inputs, shape.width)
+        self.LayerNorm = _norm(shape)
+
+    def forward(self, x_BTW: Tensor, inner: Tensor) -> Tensor:
+        """[B, T, W]."""
+        normed_BTW: Tensor = self.LayerNorm(x_BTW + self.dense(inner))
+        return normed_BTW
 
 
 def mean_over(x_BTW: Tensor, seen_BT: Tensor) -> Tensor:

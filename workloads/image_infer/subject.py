@@ -18,7 +18,7 @@ from oildrop.workloads.image_infer.requests import Requests
 from oildrop.workloads.kept_weights import read_checkpoint
 from oildrop.workloads.protocols import Assessment, RequestSize, Settings
 
-READY_REQUESTS = 2**15
+READY_REQUESTS = 2**17
 """Images that are made before the clock."""
 
 TIE = 1e-4
