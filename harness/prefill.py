@@ -13,8 +13,9 @@ from oildrop.harness.child import PYTHON
 from oildrop.harness.messages import Emitter
 from oildrop.rules import keys
 from oildrop.rules.errors import UsageError
+from oildrop.workloads.link import Link
 from oildrop.workloads.lm_generate.disaggregated import answered
-from oildrop.workloads.lm_generate.transfer import Link, area_bytes
+from oildrop.workloads.lm_generate.shapes import area_bytes
 from oildrop.workloads.protocols import Disaggregating, ServeTask, Settings, Transfers
 
 ALONE = "none"

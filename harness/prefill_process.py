@@ -10,9 +10,9 @@ from multiprocessing.connection import Connection
 from oildrop.harness.devices.opening import device_uuids, open_device
 from oildrop.harness.ranks.lineage import die_with_parent
 from oildrop.rules.errors import Unsupported
+from oildrop.workloads.link import Link
 from oildrop.workloads.lm_generate.disaggregated import answer
 from oildrop.workloads.lm_generate.serving import unbuilt_generator
-from oildrop.workloads.lm_generate.transfer import Link
 
 
 def main() -> None:

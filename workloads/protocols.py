@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from oildrop.rules.records import GateResult, Scalar
 
 if TYPE_CHECKING:
-    from oildrop.workloads.lm_generate.transfer import Link
+    from oildrop.workloads.link import Link
 
 Settings = Mapping[str, Scalar]
 

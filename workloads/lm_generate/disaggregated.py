@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from oildrop.rules.errors import OildropError, Unsupported
 from oildrop.workloads.engine import Weights
 from oildrop.workloads.generator import Generator, Tokens
-from oildrop.workloads.lm_generate.transfer import Link, LinkLost
+from oildrop.workloads.link import Link, LinkLost
 from oildrop.workloads.protocols import Settings, Transfers
 
 

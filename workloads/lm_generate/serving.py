@@ -15,6 +15,7 @@ from oildrop.workloads.assessed import assessed
 from oildrop.workloads.engine import Weights
 from oildrop.workloads.generator import Generator, Tokens
 from oildrop.workloads.kept_weights import read_checkpoint
+from oildrop.workloads.link import Link
 from oildrop.workloads.lm_generate import gates, quality
 from oildrop.workloads.lm_generate.batcher import Batcher, Waiting
 from oildrop.workloads.lm_generate.disaggregated import Disaggregated
@@ -22,7 +23,6 @@ from oildrop.workloads.lm_generate.requests import Requests
 from oildrop.workloads.lm_generate.sampling import sampler_of
 from oildrop.workloads.lm_generate.shapes import model_shape
 from oildrop.workloads.lm_generate.traffic import cache_bytes, weight_bytes
-from oildrop.workloads.lm_generate.transfer import Link
 from oildrop.workloads.lm_pretrain import reference
 from oildrop.workloads.lm_pretrain.grammar import grammar_of
 from oildrop.workloads.lm_pretrain.source import Source

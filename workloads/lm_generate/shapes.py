@@ -6,6 +6,9 @@ from oildrop.rules.errors import UsageError
 from oildrop.workloads.lm_pretrain.reference import ModelShape, shape_of
 from oildrop.workloads.protocols import Settings
 
+WIDEST_ITEM_BYTES = 4
+"""Of an element of the cache: gates are in fp32 whatever the run is in."""
+
 SHORTEST_BUCKET = 16
 """Prompts under this many tokens are read as if they had as many."""
 
@@ -55,3 +58,10 @@ def bucket_of(length: int, buckets: tuple[int, ...]) -> int:
         if length <= bucket:
             return bucket
     raise UsageError(f"{length} tokens: the cache has {buckets[-1]} positions; ask for fewer")
+
+
+def area_bytes(settings: Settings) -> int:
+    """Room for the caches of as many prompts as are read at once, of any length and dtype."""
+    shape = model_shape(settings)
+    row = 2 * shape.layers * shape.key_value_heads * shape.positions * shape.head_width * WIDEST_ITEM_BYTES
+    return row * int(settings["execution.prefill_requests"])

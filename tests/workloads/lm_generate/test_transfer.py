@@ -17,12 +17,12 @@ import torch
 from oildrop.rules.errors import OildropError, Unsupported
 from oildrop.workloads.engine import Weights
 from oildrop.workloads.generator import Generator
+from oildrop.workloads.link import Link, LinkLost
 from oildrop.workloads.lm_generate.batcher import Batcher, Waiting
 from oildrop.workloads.lm_generate.disaggregated import Disaggregated, answer
 from oildrop.workloads.lm_generate.model_torch import make_generator
 from oildrop.workloads.lm_generate.sampling import Greedy
-from oildrop.workloads.lm_generate.shapes import model_shape
-from oildrop.workloads.lm_generate.transfer import Link, LinkLost, area_bytes
+from oildrop.workloads.lm_generate.shapes import area_bytes, model_shape
 from oildrop.workloads.lm_pretrain.reference import gate_weights
 from oildrop.workloads.protocols import Transfers
 

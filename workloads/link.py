@@ -2,8 +2,6 @@
 
 `tcp` sends caches through the socket, `shared-memory` writes them into pages that both processes see and sends only
 where they lie. Both ends belong to one run and were started by it: nobody else can reach the socket.
-
-Shape suffixes: L layers, K key-value heads, T positions, D head width.
 """
 
 from __future__ import annotations
@@ -16,14 +14,9 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from oildrop.rules.errors import OildropError
-from oildrop.workloads.generator import CacheRow
-from oildrop.workloads.lm_generate.shapes import model_shape
-from oildrop.workloads.protocols import Settings
-
-WIDEST_ITEM_BYTES = 4
-"""Of an element of the cache: gates are in fp32 whatever the run is in."""
 
 
 class LinkLost(OildropError):
@@ -56,7 +49,7 @@ class Link:
             raise LinkLost(_lost()) from error
         return message
 
-    def send_caches(self, caches: Sequence[CacheRow]) -> None:
+    def send_caches(self, caches: Sequence[NDArray[Any]]) -> None:
         """Send them in order, with the monotonic time at which their sending began."""
         began_ns = time.monotonic_ns()
         self.say(began_ns, [(cache.shape, cache.dtype.str) for cache in caches])
@@ -71,7 +64,7 @@ class Link:
         if self.area is not None:
             self.say("written")
 
-    def caches(self) -> Iterator[tuple[int, CacheRow]]:
+    def caches(self) -> Iterator[tuple[int, NDArray[Any]]]:
         """What the other end sends, each with the time at which its sending began; good until more is asked for."""
         began_ns, headers = self.hear()
         if self.area is not None:
@@ -90,13 +83,6 @@ class Link:
             return self.connection.recv_bytes()
         except (EOFError, OSError) as error:
             raise LinkLost(_lost()) from error
-
-
-def area_bytes(settings: Settings) -> int:
-    """Room for the caches of as many prompts as are read at once, of any length and dtype."""
-    shape = model_shape(settings)
-    row = 2 * shape.layers * shape.key_value_heads * shape.positions * shape.head_width * WIDEST_ITEM_BYTES
-    return row * int(settings["execution.prefill_requests"])
 
 
 def _lost() -> str:
