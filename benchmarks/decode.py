@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,8 @@ from oildrop.rules.loading import load_rulebook
 from oildrop.rules.rulebook import settings_of
 from oildrop.workloads.cores import physical_cores
 from oildrop.workloads.lm_generate.batcher import Batcher, Waiting
-from oildrop.workloads.lm_generate.model_torch import make_generator
 from oildrop.workloads.lm_generate.sampling import Greedy
+from oildrop.workloads.lm_generate.serving import unbuilt_generator
 from oildrop.workloads.lm_generate.shapes import model_shape
 from oildrop.workloads.lm_generate.traffic import cache_bytes, weight_bytes
 from oildrop.workloads.lm_pretrain.reference import ModelShape, initial_std_of, initial_weights
@@ -30,24 +30,34 @@ FORMATS = ("fp32 as-trained", "bf16 as-trained", "bf16 int8", "bf16 int4")
 class Ours:
     """A generator of a tier's shape, answering one request."""
 
-    def __init__(self, tier: str, dtype: str, scheme: str) -> None:
+    def __init__(self, tier: str, dtype: str, scheme: str, compiled: str = "eager") -> None:
         settings = settings_of(load_rulebook().benchmarks["lm-generate"].tiers[tier])
         settings |= {"execution.dtype": dtype, "execution.weights": scheme, "execution.slots": 1}
+        settings["execution.compile"] = compiled
         self.shape = model_shape(settings)
         self.weights = initial_weights(self.shape, 1, initial_std_of(settings))
-        self.generator = make_generator(settings, open_device("torch-cpu"))
+        self.generator = unbuilt_generator(settings, open_device("torch-cpu"))
         self.generator.build()
         self.generator.set_weights(self.weights)
         self.prompt = np.arange(PROMPT, dtype=np.int32)
 
     def answer(self, count: int) -> list[int]:
         """The first `count` tokens after the prompt."""
+        return list(self._tokens(count))
+
+    def steps_per_s(self, count: int) -> float:
+        """Tokens a second after the first, of an answer of `count` tokens."""
+        tokens = self._tokens(count)
+        next(tokens)
+        start = time.perf_counter()
+        rest = len(list(tokens))
+        return rest / (time.perf_counter() - start)
+
+    def _tokens(self, count: int) -> Iterator[int]:
         batcher = Batcher(self.generator, Greedy(), slots=1, prefill_requests=1)
         batcher.admit([Waiting(index=0, prompt=self.prompt, output_tokens=count)])
-        tokens: list[int] = []
         while emissions := batcher.step():
-            tokens += emissions[0].tokens
-        return tokens
+            yield from emissions[0].tokens
 
 
 def transformers_model(shape: ModelShape, weights: Any, dtype: str) -> Any:
@@ -126,7 +136,7 @@ def decode_bandwidth(framework: str, tier: int, form: int, count: int, pairs: in
     step_bytes = weight_bytes(ours.shape, dtype, scheme) + cache_bytes(ours.shape, dtype, positions)
     return list(
         interleaved(
-            lambda: step_bytes * _rate(count, lambda: ours.answer(count)),
+            lambda: step_bytes * ours.steps_per_s(count),
             lambda: measure_read_bandwidth(READ_BYTES, physical_cores()),
             pairs=pairs,
             warm_up=1,

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from decode import decode_against_transformers, decode_bandwidth
 from our_loop import our_loop
 from pairs import interleaved
 from table import Skipped
@@ -106,7 +107,15 @@ def _against_plain(
 
 
 MEASURES: dict[str, Callable[..., Values]] = {
-    measure.__name__: measure for measure in (harness_cost, against_plain, against_plain_compiled, rate)
+    measure.__name__: measure
+    for measure in (
+        harness_cost,
+        against_plain,
+        against_plain_compiled,
+        rate,
+        decode_against_transformers,
+        decode_bandwidth,
+    )
 }
 
 

@@ -36,3 +36,12 @@ def tiny_settings() -> dict[str, Scalar]:
     tier = benchmark.tiers["nano"]
     assert benchmark.gates is not None
     return {**settings_of(tier), **gate_settings(benchmark.gates, tier), **TINY}
+
+
+@pytest.fixture(scope="session")
+def served_nano() -> dict[str, Scalar]:
+    """Tier nano's settings and gates as they are."""
+    benchmark = load_rulebook().benchmarks["lm-generate"]
+    tier = benchmark.tiers["nano"]
+    assert benchmark.gates is not None
+    return {**settings_of(tier), **gate_settings(benchmark.gates, tier)}
