@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from oildrop.rules import keys
+from oildrop.rules.bounds_text import bounds_text
 from oildrop.rules.case import Case
 from oildrop.rules.formulas.early_stopping import is_enough, least_queries, least_queries_for_estimate
 from oildrop.rules.outcomes import Verdict
@@ -68,7 +69,7 @@ def late_answers(case: Case) -> str | None:
         return None
     rate = case.evidence.spec.rate_per_s
     at = f" at {rate:g} queries/s" if rate is not None else ""
-    held = f"{(count - over) / count:.2%} of {count} were answered within {in_words(terms.bounds)}{at}"
+    held = f"{(count - over) / count:.2%} of {count} were answered within {bounds_text(terms.bounds)}{at}"
     if (count - over) / count >= terms.percentile:
         least = least_queries(over, terms.percentile)
         return f"{held}: with {over} over, {terms.percentile:.1%} is sure from {least} on"
@@ -84,14 +85,6 @@ def over_limit(over: int, count: int, terms: Terms) -> bool:
     if terms.minimum_queries >= least_queries_for_estimate(terms.percentile):
         return not is_enough(count, over, terms.percentile)
     return (count - over) / count < terms.percentile
-
-
-def in_words(bounds: Bounds) -> str:
-    """`0.2 s to the first token, 0.05 s a token`."""
-    limits = (
-        (bounds.ttft_s, "to the first token"), (bounds.tpot_s, "a token"), (bounds.latency_s, "in all"),
-    )  # fmt: skip
-    return ", ".join(f"{limit:g} s {what}" for limit, what in limits if limit is not None)
 
 
 def _failures(served: Served) -> str:

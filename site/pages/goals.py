@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from oildrop.rules.bounds_text import bounds_text
 from oildrop.rules.rulebook import Benchmark, Rulebook, Terms, Tier
 from oildrop.site.pages.boards import Board
 from oildrop.site.pages.formats import count_text
-from oildrop.site.pages.method_served import bounds_text
 
 
 def goal_text(rulebook: Rulebook, board: Board) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from oildrop.rules.rulebook import Benchmark, Bounds, Gates, Rulebook, Terms
+from oildrop.rules.bounds_text import bounds_text
+from oildrop.rules.rulebook import Benchmark, Gates, Rulebook, Terms
 from oildrop.site.pages import labels
 from oildrop.site.pages.formats import count_text
 
@@ -31,12 +32,6 @@ def _terms_cells(terms: Terms) -> tuple[str, ...]:
         bounds or "none",
         "none" if terms.first_rate_per_s is None else f"{terms.first_rate_per_s:g}",
     )
-
-
-def bounds_text(bounds: Bounds) -> str:
-    """What an answer may take at most, such as `first token 200 ms, each further 50 ms`; empty without a bound."""
-    named = (("first token", bounds.ttft_s), ("each further", bounds.tpot_s), ("whole answer", bounds.latency_s))
-    return ", ".join(f"{name} {1e3 * limit:g} ms" for name, limit in named if limit is not None)
 
 
 def scenario_rows(rulebook: Rulebook) -> list[tuple[str, ...]]:

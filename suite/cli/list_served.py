@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from oildrop.rules.bounds_text import bounds_text
 from oildrop.suite.cli.numbers import show_duration, show_number
 from oildrop.suite.cli.output import print_table
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from oildrop.rules.rulebook import Benchmark, Bounds, Terms
+    from oildrop.rules.rulebook import Benchmark, Terms
 
 
 def print_scenarios(console: Console, benchmark: Benchmark) -> None:
@@ -35,17 +36,8 @@ def _cells(terms: Terms) -> tuple[str, str, str]:
     return least, held, "none" if first is None else f"--rate, else searched from {show_number(first)}/s"
 
 
-def bounds_text(bounds: Bounds) -> str:
-    """`200 ms to the first token, 50 ms a token`; empty without a bound."""
-    limits = (
-        (bounds.ttft_s, "to the first token"), (bounds.tpot_s, "a token"), (bounds.latency_s, "in all"),
-    )  # fmt: skip
-    return ", ".join(f"{show_number(1e3 * limit)} ms {what}" for limit, what in limits if limit is not None)
-
-
 def repeat_hint(benchmark: Benchmark) -> str | None:
     """How a scenario is chosen; None for a benchmark that trains."""
-    names: dict[str, Any] = {name: None for tier in benchmark.tiers.values() for name in tier.scenarios}
-    if not names:
+    if benchmark.kind != "serve":
         return None
-    return f"To choose a scenario: oildrop run {benchmark.name} --scenario {list(names)[-1]}"
+    return f"To choose a scenario: oildrop run {benchmark.name} --scenario offline"

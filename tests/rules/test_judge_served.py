@@ -161,7 +161,7 @@ def test_bounds_decide_at_the_percentile(make_served: Any) -> None:
     judgement = judged(run)
     assert judgement.outcome == "target_missed" and judgement.findings == ()
     assert judgement.reason == (
-        "96.00% of 100 were answered within 0.1 s to the first token, 0.01 s a token at 20 queries/s: with 4 over, "
+        "96.00% of 100 were answered within 100 ms to the first token, 10 ms a token at 20 queries/s: with 4 over, "
         "90.0% is sure from 113 on"
     )
 
@@ -171,7 +171,8 @@ def test_a_tier_of_few_queries_is_held_to_the_share_itself(make_served: Any) -> 
     run = make_served("interactive", 20.0)
     judgement = judged(run)
     assert judgement.outcome == "target_missed"
-    assert judgement.reason == "80.00% of 100 were answered within 0.035 s in all at 20 queries/s; 90.0% must be"
+    within = "within 35 ms for the whole answer at 20 queries/s"
+    assert judgement.reason == f"80.00% of 100 were answered {within}; 90.0% must be"
     for row in range(9, run.COUNT, 10):  # 29 + 8 ms become 34
         run.requests["last_ns"][row] -= 3 * MS
         run.requests["gaps_ns"][row] = (2 * MS, 2 * MS, 1 * MS, 0)

@@ -88,7 +88,7 @@ def test_probes_stand_apart_from_the_runs_that_count(every_outcome):
     (line,) = [row for row in index.split("<tr") if "<b>2</b> held, <b>2</b> missed" in row]
     assert "none is counted" in line
     board = index[index.index('id="board-lm-generate-nano.in.server"') :]
-    assert "99 % of answers within first token 200 ms, each further 50 ms" in board[: board.index("</section>")]
+    assert "99 % of answers within 200 ms to the first token, 50 ms a token" in board[: board.index("</section>")]
     figure = board[: board.index("<table")]
     assert figure.count('class="row"') == 1  # no strip for the probes
     assert "configurations; the table below holds all" not in figure
@@ -121,9 +121,9 @@ def test_the_method_page_tells_terms_scenarios_and_why_a_tier_is_provisional(eve
     assert [row[1] for row in rows] == list(terms)
     (server,) = [row for row in rows if row[1] == "server"]
     bounds = terms["server"].bounds
-    found = dict(re.findall(r"(first token|each further) ([\d.]+) ms", server[6]))
-    assert {name: float(text) for name, text in found.items()} == pytest.approx(
-        {"first token": 1e3 * bounds.ttft_s, "each further": 1e3 * bounds.tpot_s}
+    found = re.findall(r"([\d.]+) ms (to the first token|a token)", server[6])
+    assert {name: float(text) for text, name in found} == pytest.approx(
+        {"to the first token": 1e3 * bounds.ttft_s, "a token": 1e3 * bounds.tpot_s}
     )
     assert served.GENERATE.tiers["nano"].provisional in method
     assert "Poisson" in method
