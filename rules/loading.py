@@ -172,7 +172,7 @@ def bounds_problem(benchmark: Benchmark, key: str, value: Scalar) -> str | None:
     if bounds is None:
         return None
     if isinstance(bounds, tuple):
-        choices = ", ".join(str(choice) for choice in bounds)
+        choices = ", ".join(str(choice) or "empty" for choice in bounds)
         return None if value in bounds else f"{key} = {value!r} is not one of {choices}"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return f"{key} = {value!r} is not a number"

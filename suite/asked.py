@@ -77,15 +77,21 @@ def require_served(
     if max_restarts:
         raise UsageError(f"--max-restarts {max_restarts} is for benchmarks that train; a served run is never resumed")
     if rate_per_s is not None and terms.first_rate_per_s is None:
-        having = ", ".join(name for name, of in tier.scenarios.items() if of.first_rate_per_s is not None)
+        having = " or ".join(name for name, of in tier.scenarios.items() if of.first_rate_per_s is not None)
         raise UsageError(
             f"--rate {rate_per_s:g}: in scenario {settings[NAME]} requests do not arrive by themselves, so there is "
             f"no rate to give; use --scenario {having or 'with arrivals, of which this tier has none'}"
         )
     if tier.checkpoint is None and settings.get("weights.source") == "checkpoint":
         raise UsageError(
-            "this tier has no checkpoint to serve (weights.source = checkpoint); for speed alone serve random weights: "
-            "--set weights.source=random --division open"
+            "this tier has no checkpoint to serve (weights.source = checkpoint); for speed alone serve "
+            "random weights: --set weights.source=random --division open"
+        )
+    elsewhere = settings.get("execution.prefill_backend")
+    if elsewhere and settings.get("execution.transfer") == "none":
+        raise UsageError(
+            f"execution.prefill_backend = {elsewhere} is for prompts that are read in another process; "
+            "set execution.transfer=tcp or shared-memory too"
         )
     _require_lengths(settings)
 

@@ -189,5 +189,5 @@ def _allowed_text(allowed: Any) -> str:
     if allowed is None:
         return "any of its type"
     if isinstance(allowed, tuple):
-        return ", ".join(setting_text(value) for value in allowed)
+        return ", ".join(setting_text(value) or "empty" for value in allowed)
     return f"{allowed.min:.16g} to {allowed.max:.16g}"
