@@ -127,20 +127,38 @@ def _backend(request: RunRequest, server: Server | None) -> tuple[str, str]:
 
 
 def _planned_set(host: _Host, wanted: Wanted) -> PlannedSet:
-    request, benchmark, resolved = host.request, wanted.benchmark, wanted.resolved
+    request = host.request
     tier_name = request.tier or DEFAULT_TIER
-    tier = benchmark.tiers[tier_name]
     found = _availability(host)
+    specs = _specs(host, wanted, tier_name, available=found.available)
+    return PlannedSet(
+        benchmark=wanted.benchmark.name,
+        tier=tier_name,
+        backend=host.backend,
+        division=request.division,
+        specs=specs,
+        system=host.system,
+        unsupported_reason=None if found.available else "; ".join(filter(None, (found.reason, found.install))),
+        backend_why=host.backend_why,
+        expected_s=wanted.benchmark.tiers[tier_name].reference_time_s,
+        keep_weights=request.keep_weights,
+        search=_search(request, wanted.terms, specs) if found.available else None,
+        environment={} if host.server is None else host.server.environment,
+    )
+
+
+def _specs(host: _Host, wanted: Wanted, tier_name: str, *, available: bool) -> tuple[RunSpec, ...]:
+    """The runs of one configuration; where it is not `available` the one that says so."""
+    request, benchmark, resolved = host.request, wanted.benchmark, wanted.resolved
+    tier = benchmark.tiers[tier_name]
     workload = workload_id(benchmark.sha256, tier_name, request.division, resolved.settings)
     of_set = set_id(host.store_id, host.backend, workload, host.system.system_id(), host.system.software_id())
-    chosen = request.seeds is not None
-    if not found.available:
-        indices: tuple[int | None, ...] = (None,)
-    elif request.seeds is not None:
+    indices: Sequence[int | None] = (None,)
+    if available and request.seeds is not None:
         indices = request.seeds
-    else:
+    elif available:
         indices = next_seed_indices(host.layout, of_set, tier.kind, request.runs or tier.minimum_runs)
-    specs = tuple(
+    return tuple(
         RunSpec(
             run_id=new_run_id(),
             created_utc=utc_now(),
@@ -154,7 +172,7 @@ def _planned_set(host: _Host, wanted: Wanted) -> PlannedSet:
             changed=resolved.changed,
             seed=rulebook_seed(benchmark.sha256, index or 0),
             seed_index=index,
-            seeds_chosen=chosen,
+            seeds_chosen=request.seeds is not None,
             limits=Limits(
                 deadline_s=request.timeout_s or tier.deadline_s,
                 heartbeat_s=tier.heartbeat_s,
@@ -177,20 +195,6 @@ def _planned_set(host: _Host, wanted: Wanted) -> PlannedSet:
             oildrop_version=version("oildrop"),
         )
         for index in indices
-    )
-    return PlannedSet(
-        benchmark=benchmark.name,
-        tier=tier_name,
-        backend=host.backend,
-        division=request.division,
-        specs=specs,
-        system=host.system,
-        unsupported_reason=None if found.available else "; ".join(filter(None, (found.reason, found.install))),
-        backend_why=host.backend_why,
-        expected_s=tier.reference_time_s,
-        keep_weights=request.keep_weights,
-        search=_search(request, wanted.terms, specs) if found.available else None,
-        environment={} if host.server is None else host.server.environment,
     )
 
 

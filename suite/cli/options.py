@@ -14,3 +14,9 @@ Store = Annotated[
         "--store", metavar="DIR", show_default=False, help="The store, else $OILDROP_STORE, else ./oildrop-store."
     ),
 ]
+
+
+def option(name: str, metavar: str, text: str) -> typer.models.OptionInfo:
+    """An option with a value whose default, where it has one, stands in `text`."""
+    made: typer.models.OptionInfo = typer.Option(name, metavar=metavar, show_default=False, help=text)
+    return made

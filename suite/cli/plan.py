@@ -10,6 +10,7 @@ import typer
 from oildrop.suite.cli import options, parsing
 from oildrop.suite.cli.lazy import PlainCommand, make_app
 from oildrop.suite.cli.numbers import count, show_bytes, show_duration, show_number, show_value
+from oildrop.suite.cli.options import option
 from oildrop.suite.cli.output import print_document, print_table, screen
 
 if TYPE_CHECKING:
@@ -25,22 +26,17 @@ SHORT_S = 10.0
 """Times under this are shown with four digits, seconds."""
 
 
-def _option(name: str, metavar: str, text: str) -> typer.models.OptionInfo:
-    option: typer.models.OptionInfo = typer.Option(name, metavar=metavar, show_default=False, help=text)
-    return option
-
-
 @app.command(cls=PlainCommand, epilog="Example: oildrop plan lm-pretrain --tier base --device 'NVIDIA H200'")
 def plan(
     benchmark: Annotated[str, typer.Argument(metavar="BENCHMARK", show_default=False)],
-    tier: Annotated[str, _option("--tier", "T", "Size of the benchmark (nano).")] = "nano",
-    device: Annotated[str | None, _option("--device", "NAME", "A part of the rulebook (this machine's).")] = None,
+    tier: Annotated[str, option("--tier", "T", "Size of the benchmark (nano).")] = "nano",
+    device: Annotated[str | None, option("--device", "NAME", "A part of the rulebook (this machine's).")] = None,
     devices: Annotated[int, typer.Option("--devices", metavar="N", min=1, show_default=False,
         help="So many of them (1).")] = 1,
-    settings: Annotated[list[str] | None, _option("--set", "KEY=VALUE", "Change a setting (repeatable).")] = None,
-    target: Annotated[str | None, _option("--compile", "TARGET", "Compile it for TPU chips: tpu:v5e-4.")] = None,
-    mesh: Annotated[str | None, _option("--mesh", "data=N,model=M", "How the chips share it (chosen).")] = None,
-    timeout: Annotated[float | None, _option("--timeout", "S", "Longest to compile, seconds (1200).")] = None,
+    settings: Annotated[list[str] | None, option("--set", "KEY=VALUE", "Change a setting (repeatable).")] = None,
+    target: Annotated[str | None, option("--compile", "TARGET", "Compile it for TPU chips: tpu:v5e-4.")] = None,
+    mesh: Annotated[str | None, option("--mesh", "data=N,model=M", "How the chips share it (chosen).")] = None,
+    timeout: Annotated[float | None, option("--timeout", "S", "Longest to compile, seconds (1200).")] = None,
     as_json: options.Json = False,
 ) -> None:  # fmt: skip
     """Whether BENCHMARK fits a part, its least times by the roofline, and what to change if it does not fit.

@@ -10,6 +10,7 @@ import typer
 from oildrop.rules.errors import UsageError
 from oildrop.suite.cli import options, parsing
 from oildrop.suite.cli.lazy import PlainCommand, make_app
+from oildrop.suite.cli.options import option
 from oildrop.suite.cli.output import print_document
 
 if TYPE_CHECKING:
@@ -25,41 +26,36 @@ EXIT_SOME_FAILED = 1
 EXIT_UNSUPPORTED = 3
 
 
-def _option(name: str, metavar: str, text: str) -> typer.models.OptionInfo:
-    option: typer.models.OptionInfo = typer.Option(name, metavar=metavar, show_default=False, help=text)
-    return option
-
-
 @app.command(cls=PlainCommand, epilog="Exit code 0: all ok; 1: some ended otherwise; 3: every run unsupported.")
 def run(
     benchmarks: Annotated[
         list[str] | None,
         typer.Argument(metavar="[BENCHMARK]...", show_default=False),
     ] = None,
-    suite: Annotated[str | None, _option("--suite", "S", "Benchmarks run together (default).")] = None,
-    tier: Annotated[str | None, _option("--tier", "T", "Size of the benchmarks (nano).")] = None,
-    backend: Annotated[str, _option("--backend", "B", "Framework and device, as torch-cpu (auto).")] = "auto",
+    suite: Annotated[str | None, option("--suite", "S", "Benchmarks run together (default).")] = None,
+    tier: Annotated[str | None, option("--tier", "T", "Size of the benchmarks (nano).")] = None,
+    backend: Annotated[str, option("--backend", "B", "Framework and device, as torch-cpu (auto).")] = "auto",
     runs: Annotated[int | None, typer.Option("--runs", metavar="N", min=1, show_default=False,
         help="Runs a benchmark (its minimum).")] = None,
-    scenario: Annotated[str | None, _option("--scenario", "S",
+    scenario: Annotated[str | None, option("--scenario", "S",
         "How requests arrive; also --rate R, --concurrency N.")] = None,
     rate: Annotated[float | None, typer.Option("--rate", hidden=True)] = None,
     concurrency: Annotated[str | None, typer.Option("--concurrency", hidden=True)] = None,
-    endpoint: Annotated[str | None, _option("--endpoint", "URL",
+    endpoint: Annotated[str | None, option("--endpoint", "URL",
         "For lm-serve; also --model --api --tokenizer --system.")] = None,
     model: Annotated[str | None, typer.Option("--model", hidden=True)] = None,
     api: Annotated[str | None, typer.Option("--api", hidden=True)] = None,
     tokenizer: Annotated[Path | None, typer.Option("--tokenizer", hidden=True)] = None,
     system: Annotated[Path | None, typer.Option("--system", hidden=True)] = None,
-    seeds: Annotated[str | None, _option("--seeds", "K,K", "These seed numbers; such runs are never ranked.")] = None,
-    settings: Annotated[list[str] | None, _option("--set", "KEY=VALUE", "Change a setting (repeatable).")] = None,
-    division: Annotated[str, _option("--division", "D", "Rules: closed or open (closed).")] = "closed",
-    timeout: Annotated[float | None, _option("--timeout", "S", "Deadline of a run in seconds.")] = None,
-    memory_limit: Annotated[str | None, _option("--memory-limit", "BYTES", "Most memory, as 2GiB.")] = None,
-    max_restarts: Annotated[int, _option("--max-restarts", "M",
+    seeds: Annotated[str | None, option("--seeds", "K,K", "These seed numbers; such runs are never ranked.")] = None,
+    settings: Annotated[list[str] | None, option("--set", "KEY=VALUE", "Change a setting (repeatable).")] = None,
+    division: Annotated[str, option("--division", "D", "Rules: closed or open (closed).")] = "closed",
+    timeout: Annotated[float | None, option("--timeout", "S", "Deadline of a run in seconds.")] = None,
+    memory_limit: Annotated[str | None, option("--memory-limit", "BYTES", "Most memory, as 2GiB.")] = None,
+    max_restarts: Annotated[int, option("--max-restarts", "M",
         "Resume after a crash M times; also --keep-weights DIR.")] = 0,
     keep_weights: Annotated[Path | None, typer.Option("--keep-weights", hidden=True)] = None,
-    note: Annotated[str | None, _option("--note", "TEXT", "Words kept with each run.")] = None,
+    note: Annotated[str | None, option("--note", "TEXT", "Words kept with each run.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be run; write nothing.")] = False,
     store: options.Store = None,
     as_json: options.Json = False,

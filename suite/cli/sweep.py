@@ -9,6 +9,7 @@ import typer
 from oildrop.suite.cli import options, parsing
 from oildrop.suite.cli.lazy import PlainCommand, make_app
 from oildrop.suite.cli.numbers import show_number
+from oildrop.suite.cli.options import option
 from oildrop.suite.cli.output import outcome_text, print_document, print_table, screen
 
 if TYPE_CHECKING:
@@ -24,25 +25,20 @@ app = make_app()
 METRICS = ("prefill_tokens_per_s", "decode_tokens_per_s", "output_tokens_per_s", "ttft_s_p50", "tpot_s_p50")
 
 
-def _option(name: str, metavar: str, text: str) -> typer.models.OptionInfo:
-    option: typer.models.OptionInfo = typer.Option(name, metavar=metavar, show_default=False, help=text)
-    return option
-
-
 @app.command(
     cls=PlainCommand, epilog="Example: oildrop sweep lm-generate --prefill 128,512 --decode 128 --batch 1,4,16"
 )
 def sweep(
     benchmark: Annotated[str, typer.Argument(metavar="BENCHMARK", show_default=False)],
-    prefill: Annotated[str, _option("--prefill", "P,P", "Tokens of each prompt (128,512).")] = "128,512",
-    decode: Annotated[str, _option("--decode", "D,D", "Tokens of each answer (128).")] = "128",
-    batch: Annotated[str, _option("--batch", "N,N", "Requests answered at once (1,4,16).")] = "1,4,16",
-    weights: Annotated[str, _option("--weights", "W", "random, or the tier's checkpoint (random).")] = "random",
-    tier: Annotated[str | None, _option("--tier", "T", "Size of the model (nano).")] = None,
-    backend: Annotated[str, _option("--backend", "B", "Framework and device, as torch-cpu (auto).")] = "auto",
-    settings: Annotated[list[str] | None, _option("--set", "KEY=VALUE", "Change a setting (repeatable).")] = None,
-    timeout: Annotated[float | None, _option("--timeout", "S", "Deadline of a run in seconds.")] = None,
-    memory_limit: Annotated[str | None, _option("--memory-limit", "BYTES", "Most memory, as 2GiB.")] = None,
+    prefill: Annotated[str, option("--prefill", "P,P", "Tokens of each prompt (128,512).")] = "128,512",
+    decode: Annotated[str, option("--decode", "D,D", "Tokens of each answer (128).")] = "128",
+    batch: Annotated[str, option("--batch", "N,N", "Requests answered at once (1,4,16).")] = "1,4,16",
+    weights: Annotated[str, option("--weights", "W", "random, or the tier's checkpoint (random).")] = "random",
+    tier: Annotated[str | None, option("--tier", "T", "Size of the model (nano).")] = None,
+    backend: Annotated[str, option("--backend", "B", "Framework and device, as torch-cpu (auto).")] = "auto",
+    settings: Annotated[list[str] | None, option("--set", "KEY=VALUE", "Change a setting (repeatable).")] = None,
+    timeout: Annotated[float | None, option("--timeout", "S", "Deadline of a run in seconds.")] = None,
+    memory_limit: Annotated[str | None, option("--memory-limit", "BYTES", "Most memory, as 2GiB.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be run; write nothing.")] = False,
     store: options.Store = None,
     as_json: options.Json = False,
