@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from oildrop.results.collector import collector_paused
 from oildrop.results.layout import StoreLayout
 from oildrop.results.rows import PackedRun, RunRow, StoredRow
 from oildrop.results.store import reading
@@ -71,22 +69,10 @@ def _rows(layout: StoreLayout, rest: str, values: list[Any]) -> list[RunRow]:
     with reading(layout.database) as connection:
         found = connection.execute(_SELECT + rest, values).fetchall()
     digests = _Digests(layout.database)
-    with _collector_paused():
+    with collector_paused():
         rows: list[RunRow] = [StoredRow(PackedRun(*columns), digests) for columns in found]
     digests.run_ids.extend(row.run_id for row in rows)
     return rows
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Rows are hundreds of small records without a cycle; looking for one meanwhile doubles the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _run_ids(layout: StoreLayout) -> list[str]:

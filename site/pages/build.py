@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from oildrop.results.collector import collector_paused
 from oildrop.results.rows import RunRow
 from oildrop.rules.rulebook import Rulebook
 from oildrop.site.pages.boards import boards_of
@@ -40,7 +39,7 @@ def build_site(layout_rows: Sequence[RunRow], rulebook: Rulebook, out: Path, *, 
     Raises:
         UsageError: `out` holds something that is no page built here.
     """
-    with Output(out) as output, _no_collection():
+    with Output(out) as output, collector_paused():
         site = Site(rulebook=rulebook, built_utc=built_utc, output=output)
         boards = boards_of(layout_rows)
         anchors = {row.run_id: part.anchor for board in boards for part in board.configurations for row in part.rows}
@@ -51,15 +50,3 @@ def build_site(layout_rows: Sequence[RunRow], rulebook: Rulebook, out: Path, *, 
         write_system_pages(site, boards, layout_rows)
         write_run_pages(site, layout_rows, anchors)
     return SiteReport(index=out / "index.html", pages=output.pages, runs=len(layout_rows))
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Without the cycle collector: pages make many short-lived objects and no cycles that matter."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
