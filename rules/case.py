@@ -82,7 +82,12 @@ class Case:
         """What its requests say together; None where no table of them was kept."""
         if self.evidence.requests is None:
             return None
-        return Served(self.evidence.requests, by_query=self.evidence.spec.scenario == "multi-stream")
+        start_ns, stop_ns = self.timeline.run_start_ns, self.timeline.run_stop_ns
+        return Served(
+            self.evidence.requests,
+            by_query=self.evidence.spec.scenario == "multi-stream",
+            stop_ns=None if start_ns is None or stop_ns is None else stop_ns - start_ns,
+        )
 
     @cached_property
     def has_checkpoint(self) -> bool:

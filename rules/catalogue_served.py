@@ -43,16 +43,17 @@ SERVED: dict[str, MetricMeaning] = {
     **_times(),
     "requests_per_s": _m(
         "Requests a second", "requests/s", "higher",
-        "Requests answered in full over the time from run_start to the last answer.",
+        "Requests answered in full over the time from run_start to the last answer, or to run_stop where a request "
+        "failed.",
     ),
     "goodput_per_s": _m(
         "Goodput", "requests/s", "higher",
-        "Requests answered in full and within the scenario's bounds over the time from run_start to the last answer; "
-        "beside it at the bounds of each scenario of the tier.",
+        "Requests answered in full and within the scenario's bounds over the same time as requests "
+        "a second; beside it at the bounds of each scenario of the tier.",
     ),
     "output_tokens_per_s": _m(
         "Output tokens a second", "tokens/s", "higher",
-        "All tokens of requests answered in full over the time from run_start to the last answer.",
+        "All tokens of requests answered in full over the same time as requests a second.",
     ),
     "output_tokens_per_s_per_user": _m(
         "Output tokens a second a user", "tokens/s", "higher",

@@ -27,10 +27,12 @@ class Served:
 
     Attributes:
         by_query: Whether a latency is that of a query, its slowest answer, and not of each request.
+        stop_ns: run_stop, nanoseconds since run_start; None where it was not logged.
     """
 
     table: RequestTable
     by_query: bool = False
+    stop_ns: int | None = None
 
     @property
     def count(self) -> int:
@@ -76,8 +78,15 @@ class Served:
 
     @cached_property
     def wall_ns(self) -> int | None:
-        """From run_start to the last answer; None where there is none."""
-        return max((span[1] for span in self.spans_ns if span is not None), default=None)
+        """From run_start to the last answer, or to run_stop where a request failed; None where nothing was answered.
+
+        How long a failed request was waited for is in no row: without that time a server that answers for a second and
+        is silent for thirty would be as fast as in its one second.
+        """
+        last_ns = max((span[1] for span in self.spans_ns if span is not None), default=None)
+        if last_ns is None or not self.failed or self.stop_ns is None:
+            return last_ns
+        return max(last_ns, self.stop_ns)
 
     @property
     def output_tokens(self) -> int:

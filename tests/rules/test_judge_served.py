@@ -48,7 +48,7 @@ def test_rates_are_over_the_time_to_the_last_answer(served_run: Any) -> None:
     assert found["output_tokens_per_s"] == found["output_tokens_per_s_per_device"] == pytest.approx(500 / 3.25)
     assert found["output_tokens_per_s_per_user"] == pytest.approx(500)
     assert found["decode_tokens_per_s"] == pytest.approx(4 / 0.008)
-    assert found["prefill_tokens_per_s"] == pytest.approx(8 / 0.0239)  # issued 0.1 ms late; the median is of 24 ms
+    assert found["prefill_tokens_per_s"] == pytest.approx(8 / 0.0249)  # issued 0.1 ms late; the median is of 25 ms
     assert found["error_fraction"] == 0
     assert found["offered_rate_per_s"] is None and found["goodput_per_s"] is None
 
@@ -124,6 +124,30 @@ def test_failed_requests_count_as_the_worst(served_run: Any) -> None:
     for name in ("latency_s_p90", "ttft_s_p90", "tpot_s_p90", "itl_s_p90", "latency_s"):
         assert "10 of 100 requests failed" in str(judgement.headline(name).reason), name
     assert judgement.headline("requests_per_s").value == pytest.approx(90 / 3.25)
+
+
+def test_rates_count_the_time_for_which_failed_requests_were_waited(served_run: Any) -> None:
+    """Fifty answers in the first half of the run, then silence until run_stop after 3.25 s."""
+    for row in range(50, 100):
+        served_run.fail(row, "timeout")
+    found = values(served_run)
+    assert found["requests_per_s"] == pytest.approx(50 / 3.25)
+    assert found["output_tokens_per_s"] == pytest.approx(250 / 3.25)
+
+
+def test_a_median_rate_is_that_of_the_median_time(served_run: Any) -> None:
+    """Of 2 ms and 4 ms a token, fifty requests each, p50 is the 4 ms; a request that failed is slower than any."""
+    for row in range(50, 100):
+        served_run.requests["last_ns"][row] += 8 * MS
+        served_run.requests["gaps_ns"][row] = (4 * MS,) * 4
+    found = values(served_run)
+    assert found["tpot_s_p50"] == pytest.approx(0.004)
+    assert found["output_tokens_per_s_per_user"] == found["decode_tokens_per_s"] == pytest.approx(250)
+    for row in range(50, 100):
+        served_run.fail(row, "timeout")
+    found = values(served_run)
+    for name in ("tpot_s_p50", "output_tokens_per_s_per_user", "decode_tokens_per_s", "prefill_tokens_per_s"):
+        assert found[name] is None, name
 
 
 def test_nothing_answered_is_a_crash(served_run: Any) -> None:
