@@ -17,7 +17,7 @@ from oildrop.harness.endpoint.client import Client
 from oildrop.harness.endpoint.drive import Driver, Load
 from oildrop.harness.endpoint.environment import read_target
 from oildrop.harness.endpoint.preflight import server_metrics
-from oildrop.harness.endpoint.session import Session, settle
+from oildrop.harness.endpoint.settled import Settled, settle
 from oildrop.harness.endpoint.table import Ledger
 from oildrop.harness.load.stops import DEADLINE
 from oildrop.harness.messages import Emitter, Heartbeat
@@ -66,19 +66,19 @@ async def _drive(
     target = read_target(os.environ)
     client = Client(address=target.address, limit_s=float(spec.settings["requests.limit_s"]), headers=target.headers)
     try:
-        session = await settle(spec, target, client, emitter)
+        settled = await settle(spec, target, client, emitter)
         load = _load_of(spec, terms)
         _allow_connections(load)
         if load.arrivals_ns is None:
             await client.connect(load.in_flight)
         ledger = Ledger(
-            count=session.counted_by, count_tokens=None if session.tokenizer is None else session.tokenizer.count
+            count=settled.counted_by, count_tokens=None if settled.tokenizer is None else settled.tokenizer.count
         )
         metrics = await server_metrics(client)
-        emitter.emit(keys.SERVE, spec.scenario, {**_terms_meta(spec, terms), **session.meta()})
+        emitter.emit(keys.SERVE, spec.scenario, {**_terms_meta(spec, terms), **settled.meta()})
         emitter.emit(keys.INIT_STOP)
         emitter.flush()
-        start_ns, stopped_by = await _timed(session, load, ledger, emitter, heartbeat, limit_s)
+        start_ns, stopped_by = await _timed(settled, load, ledger, emitter, heartbeat, limit_s)
         _log_served(ledger, stopped_by, emitter)
         if metrics is not None:
             _log_metrics(metrics, await server_metrics(client), emitter)
@@ -88,7 +88,7 @@ async def _drive(
 
 
 async def _timed(
-    session: Session, load: Load, ledger: Ledger, emitter: Emitter, heartbeat: Heartbeat, limit_s: float
+    settled: Settled, load: Load, ledger: Ledger, emitter: Emitter, heartbeat: Heartbeat, limit_s: float
 ) -> tuple[int, str]:
     """The load itself, between `run_start` and `run_stop`. Returns the former's time, and why no more was asked."""
 
@@ -102,11 +102,11 @@ async def _timed(
     emitter.emit(keys.RUN_START, at_ns=start_ns)
     emitter.emit(keys.PHASE, "serve", at_ns=start_ns)
     driver = Driver(
-        client=session.client,
+        client=settled.client,
         ledger=ledger,
         load=load,
-        make=session.make,
-        keep_texts=session.tokenizer is not None,
+        make=settled.make,
+        keep_texts=settled.tokenizer is not None,
         on_answer=answered,
         start_ns=start_ns,
     )

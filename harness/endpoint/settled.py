@@ -23,7 +23,7 @@ WARM_UP_INDEX = 2**31
 
 
 @dataclass(frozen=True, kw_only=True)
-class Session:
+class Settled:
     """One run's server and requests, once all is settled."""
 
     client: Client
@@ -53,7 +53,7 @@ class Session:
         }
 
 
-async def settle(spec: RunSpec, target: Target, client: Client, emitter: Emitter) -> Session:
+async def settle(spec: RunSpec, target: Target, client: Client, emitter: Emitter) -> Settled:
     """Everything before the clock: tokenizer, model, one request.
 
     Raises:
@@ -76,6 +76,6 @@ async def settle(spec: RunSpec, target: Target, client: Client, emitter: Emitter
         extras, answer = await agree_on_extras(client, api, model, text, asked)
     counts = extras.usage and answer.usage is not None and answer.usage.completion_tokens is not None
     counted_by: CountedBy = "tokenizer" if wanted == "tokenizer" else "usage" if counts else "chunks"
-    return Session(
+    return Settled(
         client=client, api=api, model=model, extras=extras, prompts=prompts, counted_by=counted_by, tokenizer=tokenizer
     )
