@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from oildrop.rules import keys
 from oildrop.rules.checks.registry import Broken, Judged, broken, rule
 from oildrop.rules.served import Served
+from oildrop.rules.verdict_served import least_agreement
 
 REPEAT = "repeat the run with an unchanged harness"
 TRUNCATED = "truncated"
@@ -69,7 +70,7 @@ def _in_order(served: Served, row: int, stop_ns: int | None) -> bool:
 
 @rule("R040")
 def answers_assessed(judged: Judged) -> Iterator[Broken]:
-    """Enough answered requests were assessed, each once."""
+    """Enough answered requests were assessed, each once: scored, and compared whole where they must agree."""
     case, served, answers = judged.case, judged.case.served, judged.case.evidence.answers
     asked = case.evidence.spec.settings.get("assess.least")
     if served is None or not case.has_checkpoint or not isinstance(asked, int):
@@ -87,6 +88,13 @@ def answers_assessed(judged: Judged) -> Iterator[Broken]:
     if wrong or len(compared) < found:
         message = "assessed answers are not those of the timed run, or stand more than once"
         yield broken(message, REPEAT, first=next(iter(wrong), None), requests=len(wrong))
+        return
+    partly = [index for index, (_, of) in compared.items() if of < received[index]]
+    if partly and least_agreement(case) is not None:
+        message = f"{len(partly)} assessed answers were not compared whole; request {partly[0]} is the first"
+        yield broken(message, REPEAT, first=partly[0], requests=len(partly))
+    if found and case.answer_quality is None:
+        yield broken("the assessed answers were not scored: they hold no token", REPEAT, assessed=found)
 
 
 @rule("R041")

@@ -64,14 +64,14 @@ def arrivals_are_the_rulebooks(judged: Judged) -> Iterator[Broken]:
 
 @rule("R036")
 def generator_kept_up(judged: Judged) -> Iterator[Broken]:
-    """p99 of dispatch lateness against the bounds that it is a part of, or the run's median latency."""
+    """p99 of dispatch lateness against the bounds that it is a part of, or the median latency of what was answered."""
     served, terms, late = judged.case.served, judged.case.terms, judged.metrics.get("dispatch_lateness_s_p99")
     if served is None or terms is None or late is None or late.value is None:
         return
     if judged.case.evidence.spec.scenario == "offline" or not served.answered:
         return
     bounds = [limit for limit in (terms.bounds.ttft_s, terms.bounds.latency_s) if limit is not None]
-    median_s = percentile(sorted(served.request_latencies_s), 0.5)
+    median_s = percentile(sorted(served.request_latencies_s[row] for row in served.answered), 0.5)
     limit_s = max(LATENESS_FLOOR_S, LATENESS_SHARE * (min(bounds) if bounds else median_s))
     if late.value > limit_s:
         message = f"1 in 100 requests was handed over {late.value:.3g} s late or more; at most {limit_s:.3g} s"

@@ -238,8 +238,28 @@ def test_lateness_is_held_to_the_scenarios_tightest_bound(make_served: Any) -> N
     assert findings_of(server) == findings_of(interactive) == set()
 
 
+def test_a_late_generator_is_found_though_most_requests_failed(served_run: Any) -> None:
+    served_run.requests["issued_ns"] = [due + 100 * MS // 10 for due in served_run.requests["scheduled_ns"]]
+    for row in range(31, 100):
+        served_run.fail(row, "cut")
+    assert findings_of(served_run) == {"R036", "R042"}
+
+
 def test_an_answer_that_was_never_given_cannot_be_assessed(served_run: Any) -> None:
     served_run.answers["index"][1] = 777
+    assert findings_of(served_run) == {"R040"}
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"agreed_count": [0] * 4, "compared_count": [0] * 4},
+        {"agreed_count": [2] * 4, "compared_count": [2] * 4},
+        {"token_count": [0] * 4},
+    ],
+)
+def test_assessed_answers_are_scored_and_compared_whole(served_run: Any, columns: dict[str, list[int]]) -> None:
+    served_run.answers.update(columns)
     assert findings_of(served_run) == {"R040"}
 
 
