@@ -26,7 +26,7 @@ def served_changes(
     Without a scenario `rate_per_s` asks for `server` and `concurrency` for `concurrency`.
 
     Raises:
-        UsageError: The benchmark trains and has no scenarios, or one thing is asked for in two ways.
+        UsageError: The benchmark trains and has no scenarios, has no such one, or one thing is asked for in two ways.
     """
     if benchmark.kind != "serve":
         _refuse_training(benchmark.name, {"--scenario": scenario, "--rate": rate_per_s, "--concurrency": concurrency})
@@ -35,6 +35,9 @@ def served_changes(
         raise UsageError("--rate is for arrivals at random, --concurrency for a fixed number in flight: give one")
     implied = "server" if rate_per_s is not None else "concurrency" if concurrency else None
     named = dict(changes)
+    known = benchmark.allowed.get(NAME)
+    if scenario is not None and isinstance(known, tuple) and scenario not in known:
+        raise UsageError(f"--scenario {scenario!r} is not one of {', '.join(map(str, known))}")
     if scenario is not None and named.get(NAME, scenario) != scenario:
         raise UsageError(f"--scenario {scenario} and --set {NAME}={named[NAME]} differ; give one of them")
     if scenario or (implied and NAME not in named):
@@ -85,7 +88,7 @@ def require_served(
     if tier.checkpoint is None and settings.get("weights.source") == "checkpoint":
         raise UsageError(
             "this tier has no checkpoint to serve (weights.source = checkpoint); for speed alone serve "
-            "random weights: --set weights.source=random --division open"
+            "random weights: --set weights.source=random --division open, or of a sweep --weights random"
         )
     elsewhere = settings.get("execution.prefill_backend")
     if elsewhere and settings.get("execution.transfer") == "none":
