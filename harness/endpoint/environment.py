@@ -15,6 +15,10 @@ BACKEND = "endpoint"
 ADDRESS = "OILDROP_ENDPOINT"
 MODEL = "OILDROP_ENDPOINT_MODEL"
 TOKENIZER = "OILDROP_TOKENIZER"
+BEARER = "Bearer "
+SHORTEST_SECRET = 8
+"""A key of fewer characters is a word such as EMPTY, put there because a client insisted on one."""
+
 API_KEYS = ("OILDROP_API_KEY", "OPENAI_API_KEY")
 """The first one that is set is the server's key."""
 
@@ -56,4 +60,14 @@ def key_headers(environment: Mapping[str, str]) -> dict[str, str]:
     key = environment[name].strip()
     if not key.isascii() or not key.isprintable():
         raise UsageError(f"{name} holds characters that no HTTP header can; set it to the key alone")
-    return {"Authorization": f"Bearer {key}"}
+    return {"Authorization": BEARER + key}
+
+
+def without_key(words: str | None, headers: Mapping[str, str]) -> str | None:
+    """A server's `words` without the key that `headers` hold, be it whole or cut off at their end."""
+    key = headers.get("Authorization", "").removeprefix(BEARER)
+    if words is None or len(key) < SHORTEST_SECRET:
+        return words
+    words = words.replace(key, "<secret>")
+    cut = next((n for n in range(len(key) - 1, SHORTEST_SECRET - 1, -1) if words.endswith(key[:n])), 0)
+    return words[: len(words) - cut] + "<secret>" if cut else words

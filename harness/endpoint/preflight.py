@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from oildrop.harness.endpoint import outcomes
 from oildrop.harness.endpoint.answer import Answer
 from oildrop.harness.endpoint.client import Client
+from oildrop.harness.endpoint.environment import without_key
 from oildrop.harness.endpoint.openai import PATHS, Api, Extras, MalformedEvent, error_text, model_names, request_body
 from oildrop.harness.endpoint.outcomes import Outcome
 from oildrop.harness.endpoint.prometheus import known_samples
@@ -68,7 +69,8 @@ async def find_model(client: Client, wanted: str) -> str:
     if document.outcome is not outcomes.OK:
         if document.status in (404, 405, 501) and wanted:
             return wanted  # it lists no models; whether it has this one shows at the first request
-        raise Unsupported(failure_words(shown + "/models", document.outcome, document.words))
+        words = without_key(document.words, client.headers)
+        raise Unsupported(failure_words(shown + "/models", document.outcome, words))
     try:
         names = model_names(document.body)
     except MalformedEvent as error:
@@ -99,7 +101,8 @@ async def agree_on_extras(client: Client, api: Api, model: str, prompt: str, wan
         if answer.outcome not in REFUSALS:
             break
     if answer.outcome is not None and answer.outcome is not outcomes.OK:
-        raise Unsupported(failure_words(client.address.shown + PATHS[api], answer.outcome, answer.words))
+        words = without_key(answer.words, client.headers)
+        raise Unsupported(failure_words(client.address.shown + PATHS[api], answer.outcome, words))
     return extras, answer
 
 

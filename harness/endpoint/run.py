@@ -50,8 +50,8 @@ def run_endpoint(spec: RunSpec, orders: Orders, emitter: Emitter, heartbeat: Hea
     terms = terms_of(benchmark, spec)
     emitter.emit(keys.PROCESS, f"worker-{orders.rank}", {"pid": os.getpid(), "device_uuids": []})
     emitter.flush()
-    limit_s = spec.limits.deadline_s - LAST_WORDS_S - (time.monotonic() - begun_s)
-    ledger, start_ns, stopped_by = asyncio.run(_drive(spec, terms, emitter, heartbeat, limit_s))
+    end_s = begun_s + spec.limits.deadline_s - LAST_WORDS_S
+    ledger, start_ns, stopped_by = asyncio.run(_drive(spec, terms, emitter, heartbeat, end_s))
     table = ledger.table(start_ns)
     with phase(emitter, "teardown"):
         write_requests(orders.run_dir / "samples" / CHUNK, table)
@@ -60,9 +60,13 @@ def run_endpoint(spec: RunSpec, orders: Orders, emitter: Emitter, heartbeat: Hea
 
 
 async def _drive(
-    spec: RunSpec, terms: Terms, emitter: Emitter, heartbeat: Heartbeat, limit_s: float
+    spec: RunSpec, terms: Terms, emitter: Emitter, heartbeat: Heartbeat, end_s: float
 ) -> tuple[Ledger, int, str]:
-    """Settle, load, and say so. Returns the requests, the clock's start, and why no more were asked."""
+    """Settle, load until `end_s` of the monotonic clock at most, and say so.
+
+    Returns:
+        The requests, the clock's start, and why no more were asked.
+    """
     target = read_target(os.environ)
     client = Client(address=target.address, limit_s=float(spec.settings["requests.limit_s"]), headers=target.headers)
     try:
@@ -78,6 +82,7 @@ async def _drive(
         emitter.emit(keys.SERVE, spec.scenario, {**_terms_meta(spec, terms), **settled.meta()})
         emitter.emit(keys.INIT_STOP)
         emitter.flush()
+        limit_s = max(end_s - time.monotonic(), 0.0)
         start_ns, stopped_by = await _timed(settled, load, ledger, emitter, heartbeat, limit_s)
         _log_served(ledger, stopped_by, emitter)
         if metrics is not None:

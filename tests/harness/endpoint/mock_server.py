@@ -76,7 +76,10 @@ class Exchange:
             getattr(self, f"way_{way.replace('-', '_')}", self.way_good)()
 
     def refuse(self, status: int) -> None:
-        body = json.dumps({"error": {"message": f"no, because {status}", "type": "mock"}}).encode()
+        self.refuse_with(status, f"no, because {status}")
+
+    def refuse_with(self, status: int, message: str) -> None:
+        body = json.dumps({"error": {"message": message, "type": "mock"}}).encode()
         head = b"HTTP/1.1 %d No\r\nContent-Type: application/json\r\nRetry-After: 1\r\nContent-Length: %d\r\n\r\n"
         self.write(head % (status, len(body)) + body)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
+import time
 from collections import Counter
 from typing import Any
 
 import pytest
-from mock_server import MockServer, serving
+from mock_server import Exchange, MockServer, serving
 
 from oildrop.harness.endpoint.environment import API_KEYS
+from oildrop.harness.endpoint.settled import Settled, settle
 from oildrop.rules import keys
 from oildrop.rules.errors import Unsupported
 from oildrop.rules.formulas.arrivals import arrivals_ns
@@ -157,6 +160,19 @@ def test_a_deadline_leaves_a_table_with_what_was_unfinished(make: Any) -> None:
     assert made.end.claim in ("timeout", "crash")
 
 
+def test_time_spent_before_the_clock_is_taken_off_the_deadline(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def slow(*given: Any) -> Settled:
+        await asyncio.sleep(0.5)
+        return await settle(*given)
+
+    monkeypatch.setattr("oildrop.harness.endpoint.run.settle", slow)
+    with serving(MockServer("good", "silent")) as server:
+        begun_s = time.monotonic()
+        made = make(server.url, "concurrency", deadline_s=5.8, scenario__concurrency="2")
+    assert time.monotonic() - begun_s < 1.2  # 0.8 s are for settling and load together
+    assert made.table.outcome == ("unfinished", "unfinished")
+
+
 @pytest.mark.parametrize(
     ("way", "models", "model", "said"),
     [
@@ -189,6 +205,18 @@ def test_the_key_goes_to_the_server_and_into_no_event(make: Any, monkeypatch: py
         made = make(server.url, "concurrency")
     assert all(f"Authorization: Bearer {KEY}" in head for head in server.heads)
     assert KEY not in json.dumps(made.log.events)
+
+
+def test_a_server_that_repeats_the_key_does_not_bring_it_into_a_reason(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However it looks, and where the words of the server are cut in the middle of it."""
+    key = "Plum-" + "3f" * 100
+    monkeypatch.setenv(API_KEYS[0], key)
+    monkeypatch.setattr(Exchange, "refuse", lambda self, status: self.refuse_with(status, f"no model for {key}"))
+    with serving(MockServer("401")) as server, pytest.raises(Unsupported) as refused:
+        make(server.url, "concurrency")
+    assert "status 401 (no model for <secret>)" in str(refused.value)
 
 
 def test_prompts_are_the_same_for_a_seed_and_repeated_where_asked(make: Any) -> None:
