@@ -15,6 +15,9 @@ MAX_BODY_BYTES = 1 << 25
 SPARE_PIECES = 16
 """Pieces of text past the tokens asked for after which a server is held to have missed its end."""
 
+GIVEN_UP = ("abort", "error", "content_filter")
+"""Reasons to finish that say that the server gave an answer up: vLLM's and SGLang's `abort`, others' `error`."""
+
 
 @dataclass(kw_only=True)
 class Answer:
@@ -74,6 +77,8 @@ class Answer:
         """The HTTP answer is whole."""
         if self._status != 200:
             self._end(outcomes.of_status(self._status or 0), error_text(self._refused))
+        elif self.stamps_ns and self.finish_reason in GIVEN_UP:
+            self._end(outcomes.SERVER_ERROR, f"the server ended it with {self.finish_reason}")
         elif self.stamps_ns:
             self._end(self._judged(), None)
         elif self._done or self.finish_reason is not None:

@@ -163,6 +163,11 @@ class Exchange:
             self.write(event(self.piece(WORDS[number % 10])))
         self.end(self.tokens // 2, "stop")
 
+    def way_aborts(self) -> None:
+        for number in range(self.tokens // 2):
+            self.write(event(self.piece(WORDS[number % 10])))
+        self.end(None, "abort")
+
     def way_long(self) -> None:
         for number in range(self.tokens + 3):
             self.write(event(self.piece(WORDS[number % 10])))
