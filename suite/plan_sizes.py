@@ -122,6 +122,10 @@ def job_of(benchmark: Benchmark, tier: Tier, settings: Mapping[str, Scalar]) -> 
     """The job that `settings` describe. Raises UsageError where the benchmark's work has no formula."""
     formula = benchmark.flops_formula
     batch = batch_in(settings)
+    if benchmark.kind == "serve":
+        raise UsageError(
+            f"{benchmark.name} serves, and plans are for benchmarks that train; try a run: oildrop run --help"
+        )
     if formula is None or formula not in FLOPS_PER_TOKEN or batch is None:
         raise UsageError(f"{benchmark.name} cannot be planned: its formula {formula!r} or its batch is not known")
     size = DECODER_SIZE[formula](settings) if formula in DECODER_SIZE else None

@@ -39,7 +39,7 @@ def plan(
     timeout: Annotated[float | None, option("--timeout", "S", "Longest to compile, seconds (1200).")] = None,
     as_json: options.Json = False,
 ) -> None:  # fmt: skip
-    """Whether BENCHMARK fits a part, its least times by the roofline, and what to change if it does not fit.
+    """Whether training BENCHMARK fits a part, its least times by the roofline, and what to change if it does not fit.
 
     Nothing runs. Memory and traffic are formulas, peaks are the vendors'; communication is left out.
     """

@@ -159,3 +159,10 @@ def test_the_machines_own_part_is_the_first_that_is_listed(rulebook: Rulebook) -
     assert part_ is not None and part_.name == "NVIDIA H200 SXM 141GB" and why is None
     assert own_part(rulebook, [])[1] == "no accelerator was found here; name a part with --device"
     assert "Unheard Of 1 is not" in str(own_part(rulebook, [here("Unheard Of 1")])[1])
+
+
+@pytest.mark.parametrize("name", ["lm-generate", "embed", "lm-serve"])
+def test_a_benchmark_that_serves_is_told_that_it_has_no_plan(rulebook: Rulebook, name: str) -> None:
+    benchmark = rulebook.benchmarks[name]
+    with pytest.raises(UsageError, match=f"{name} serves, and plans are for benchmarks that train"):
+        job_of(benchmark, benchmark.tiers["nano"], resolve(benchmark, "nano", "closed", {}).settings)
