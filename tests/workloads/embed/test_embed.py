@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import one_pass_tasks
 import pytest
+from one_pass_tasks import answered, device
 
 from oildrop.rules.errors import Unsupported
 from oildrop.workloads.embed import packaged, reference
@@ -23,31 +24,8 @@ from oildrop.workloads.weights_hash import weights_sha256
 Patch = pytest.MonkeyPatch
 
 
-def device(framework: str) -> Any:
-    if framework == "torch":
-        torch = pytest.importorskip("torch")
-        return SimpleNamespace(backend="torch-cpu", handle=torch.device("cpu"))
-    if framework == "jax":
-        jax = pytest.importorskip("jax")
-        jax.config.update("jax_platforms", "cpu")
-        return SimpleNamespace(backend="jax-cpu", handle=jax.devices("cpu")[0])
-    mx = pytest.importorskip("mlx.core")
-    return SimpleNamespace(backend="mlx-cpu", handle=mx.cpu)
-
-
 def built(framework: str, settings: dict[str, Any]) -> ServeTask:
-    task = make_serve_task("embed", settings, device(framework))
-    task.load_data()
-    task.build()
-    return task
-
-
-def answered(task: ServeTask, count: int) -> dict[int, tuple[int, ...]]:
-    task.admit(list(range(count)))
-    sent: dict[int, tuple[int, ...]] = {}
-    while emissions := task.step():
-        sent |= {emission.index: emission.tokens for emission in emissions}
-    return sent
+    return one_pass_tasks.built("embed", framework, settings)
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
@@ -59,7 +37,7 @@ def test_embeddings_are_the_references(framework: str, dtype: str, embed_setting
     ]
     task.initialise(4)
     task.warm_up()
-    sent = answered(task, 12)
+    sent = answered(task, range(12))
     found = task.assess(sent)
 
     shape = reference.shape_of(embed_settings)
@@ -89,7 +67,7 @@ def test_a_request_asks_for_one_answer_to_all_its_tokens(embed_settings: dict[st
 def test_another_code_than_the_embeddings_does_not_agree(embed_settings: dict[str, Any]) -> None:
     task = built("torch", embed_settings)
     task.initialise(4)
-    sent = answered(task, 6)
+    sent = answered(task, range(6))
     found = task.assess({**sent, 2: (sent[2][0] ^ 1,)})
     assert found.agreed_count.tolist() == [1, 1, 0, 1, 1, 1]
 

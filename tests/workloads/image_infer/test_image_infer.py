@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import one_pass_tasks
 import pytest
+from one_pass_tasks import answered, device
 
 from oildrop.rules.errors import OildropError, Unsupported
 from oildrop.workloads.forward import filled
@@ -19,31 +20,8 @@ from oildrop.workloads.registry import make_serve_task
 Patch = pytest.MonkeyPatch
 
 
-def device(framework: str) -> Any:
-    if framework == "torch":
-        torch = pytest.importorskip("torch")
-        return SimpleNamespace(backend="torch-cpu", handle=torch.device("cpu"))
-    if framework == "jax":
-        jax = pytest.importorskip("jax")
-        jax.config.update("jax_platforms", "cpu")
-        return SimpleNamespace(backend="jax-cpu", handle=jax.devices("cpu")[0])
-    mx = pytest.importorskip("mlx.core")
-    return SimpleNamespace(backend="mlx-cpu", handle=mx.cpu)
-
-
 def built(framework: str, settings: dict[str, Any]) -> ServeTask:
-    task = make_serve_task("image_infer", settings, device(framework))
-    task.load_data()
-    task.build()
-    return task
-
-
-def answered(task: ServeTask, indices: list[int]) -> dict[int, tuple[int, ...]]:
-    task.admit(indices)
-    sent: dict[int, tuple[int, ...]] = {}
-    while emissions := task.step():
-        sent |= {emission.index: emission.tokens for emission in emissions}
-    return sent
+    return one_pass_tasks.built("image_infer", framework, settings)
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
@@ -56,7 +34,7 @@ def test_answers_and_losses_are_the_references(framework: str, dtype: str, infer
     ]
     task.initialise(4)
     task.warm_up()
-    sent = answered(task, list(range(40)))
+    sent = answered(task, range(40))
     found = task.assess(sent)
 
     subject = ImageInfer(infer_settings)
@@ -76,7 +54,7 @@ def test_answers_and_losses_are_the_references(framework: str, dtype: str, infer
 def test_a_wrong_class_does_not_agree(infer_settings: dict[str, Any]) -> None:
     task = built("torch", infer_settings)
     task.initialise(4)
-    sent = answered(task, list(range(10)))
+    sent = answered(task, range(10))
     found = task.assess({index: ((answer + 1) % 10,) for index, (answer,) in sent.items()})
     assert found.agreed_count.tolist() == [0] * 10
 
