@@ -42,11 +42,6 @@ def entropy_nats(grammar: Grammar) -> Array:
     return entropies
 
 
-def entropy_nats_per_token(grammar: Grammar) -> float:
-    """Mean entropy of a document's scored tokens, nats a token."""
-    return float(entropy_nats(grammar).mean())
-
-
 def _start(grammar: Grammar) -> _Stages:
     shape = (grammar.words + 1, grammar.depth + 1, grammar.names + 1)
     text = np.zeros(shape)

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from oildrop.workloads.lm_pretrain.entropy import entropy_nats, entropy_nats_per_token
+from oildrop.workloads.lm_pretrain.entropy import entropy_nats
 from oildrop.workloads.lm_pretrain.grammar import START, Grammar, grammar_of
 from oildrop.workloads.lm_pretrain.parser import NotInLanguage, information_nats
 from oildrop.workloads.lm_pretrain.source import Source
@@ -77,5 +77,5 @@ def test_the_rulebooks_entropy_is_known_to_six_digits(nano_settings: dict[str, o
     grammar = grammar_of(nano_settings)  # type: ignore[arg-type]
     _, information = Source(grammar).documents(33, 0, 20_000)
     standard_error = information.std(ddof=1) / math.sqrt(len(information))
-    found = entropy_nats_per_token(grammar)
+    found = entropy_nats(grammar).mean()
     assert abs(information.mean() / grammar.document_tokens - found) < 4 * standard_error / grammar.document_tokens
