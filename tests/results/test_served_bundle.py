@@ -100,7 +100,7 @@ def test_the_document_says_scenario_rate_and_headline(store: StoreLayout, make_s
     }  # fmt: skip
     [summary] = document["summary"]
     assert (summary["scenario"], summary["metric"], summary["runs"]) == ("server", "requests_per_s", 2)
-    assert summary["standing"] == "unranked" and "provisional" in summary["reason"]
+    assert summary["standing"] == "unranked" and "a rate that was given" in summary["reason"]
 
 
 def test_random_weights_and_repeated_prompts_are_never_ranked(store: StoreLayout, make_served: Any) -> None:

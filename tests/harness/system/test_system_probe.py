@@ -21,6 +21,7 @@ def test_every_unknown_of_this_machine_has_its_reason() -> None:
     system = probe_system("salt", describe=lambda: Answer(reason="not asked"))
     record = system.model_dump()
     missing = record.pop("missing")
+    assert record.pop("declared") is None, "nothing is declared of the machine itself"
     assert unknowns(record) <= set(missing)
     assert all(missing.values())
     assert 1 <= system.cpu.usable_cores <= system.cpu.logical_cores
@@ -36,6 +37,7 @@ def test_a_machine_that_tells_nothing_is_still_a_record(make_host) -> None:
     system = probe_system(host=make_host(cpu_count=1))
     record = system.model_dump()
     missing = record.pop("missing")
+    assert record.pop("declared") is None, "nothing is declared of the machine itself"
     assert unknowns(record) <= set(missing)
     assert system.accelerators == ()
 
