@@ -136,8 +136,8 @@ def test_restarted_ranks_go_on_to_the_end_and_the_clock_runs_on(tmp_path: Path, 
 def test_ranks_that_disagree_on_the_rulebook_end_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = functools.partial(execute.Job, worker_module="other_rulebook", environment={"PYTHONPATH": str(FAKES)})
-    monkeypatch.setattr(execute, "Job", job)
+    monkeypatch.setenv("PYTHONPATH", str(FAKES))
+    monkeypatch.setattr(execute, "Job", functools.partial(execute.Job, worker_module="other_rulebook"))
     assert main(["run", *SMOKE, *TWO, "--store", str(tmp_path)]) == 1
     evidence = only_run(tmp_path)
     judgement = judge(evidence, load_rulebook())
