@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from oildrop.rules.case import Case
 from oildrop.rules.measures.energy import FORMULAS, ScopeEnergy, energy_and_power, energy_of_run, energy_per_token
 from oildrop.rules.measures.making import absent, present
+from oildrop.rules.measures.served_devices import out_of_sight
 from oildrop.rules.records import Metric
 from oildrop.rules.served import Served
 
@@ -16,7 +17,7 @@ NAMES = ("energy_j", "power_w", "energy_per_token_j")
 
 def served_energy_metrics(case: Case) -> Iterator[Metric]:
     """`energy_j`, `power_w`, `energy_per_token_j` (of output tokens) and its two phases."""
-    whole, served = energy_of_run(case), case.served
+    whole, served = out_of_sight(case) or energy_of_run(case), case.served
     if isinstance(whole, str):
         for name in NAMES:
             yield absent(name, whole, formula=FORMULAS[name], scope="run")

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from oildrop.rules.case import Case
 from oildrop.rules.formulas.latency import percentile
-from oildrop.rules.measures.devices import devices_of
 from oildrop.rules.measures.making import absent, present
+from oildrop.rules.measures.served_devices import devices_that_served
 from oildrop.rules.measures.served_latency import NO_TABLE, NO_TOKENS
 from oildrop.rules.records import Metric
 from oildrop.rules.rulebook import Bounds
@@ -60,8 +60,11 @@ def _token_rates(case: Case, served: Served, wall_s: float) -> Iterator[Metric]:
                 yield absent(name, NO_TOKENS, formula=formula, scope="run", status="not_applicable")
         return
     yield _over_wall("output_tokens_per_s", served.output_tokens, wall_s, served)
-    a_device = served.output_tokens / devices_of(case)
-    yield _over_wall("output_tokens_per_s_per_device", a_device, wall_s, served)
+    name, devices = "output_tokens_per_s_per_device", devices_that_served(case)
+    if isinstance(devices, str):
+        yield absent(name, devices, formula=FORMULAS[name], scope="run")
+    else:
+        yield _over_wall(name, served.output_tokens / devices, wall_s, served)
     tpots_s = [value for value in served.tpots_s if value is not None]
     yield _median("output_tokens_per_s_per_user", [1 / value if value else math.inf for value in tpots_s], served)
     yield _median("prefill_tokens_per_s", served.prefill_rates_per_s, served)

@@ -8,6 +8,7 @@ from oildrop.rules import keys
 from oildrop.rules.case import Case
 from oildrop.rules.formulas.flops_table import SERVED_FLOPS
 from oildrop.rules.measures.making import absent, present
+from oildrop.rules.measures.served_devices import unlike_devices
 from oildrop.rules.measures.work import peak_of
 from oildrop.rules.records import Metric
 
@@ -25,7 +26,7 @@ def served_work_metrics(case: Case) -> Iterator[Metric]:
         yield absent("mfu", "there is no rate of model FLOPs", formula="mfu/1", scope="device")
     else:
         yield present("model_flop_per_s", flop_per_s, formula=MODEL, scope="run", status="derived")
-        peak = peak_of(case)
+        peak = unlike_devices(case) or peak_of(case)
         if isinstance(peak, str):
             yield absent("mfu", peak, formula="mfu/1", scope="device")
         else:

@@ -12,6 +12,7 @@ from oildrop.rules.catalogue import metrics_of
 from oildrop.rules.evidence import Series
 from oildrop.rules.judge import judge
 from oildrop.rules.records import Judgement, Metric
+from oildrop.rules.system import Declared
 
 SECOND = 1_000_000_000
 MS = 1_000_000
@@ -267,6 +268,38 @@ def test_energy_a_token_is_split_by_the_time_of_each_phase(served_run: Any) -> N
     assert phases["prefill"].value == pytest.approx(10 * 0.0244 / 8)
     assert phases["decode"].value == pytest.approx(10 * 0.008 / 4)
     assert phases["decode"].status == "modelled"
+
+
+def test_a_server_elsewhere_draws_no_energy_here(served_run: Any) -> None:
+    energy(served_run, 10.0)
+    meta = served_run.find(keys.SERVE)["meta"]
+    meta["endpoint"] = "http://localhost:8000/v1"
+    assert values(served_run)["energy_j"] == pytest.approx(32.5)
+    meta["endpoint"] = "http://<host>:8000/v1"
+    for name in ("energy_j", "power_w", "energy_per_token_j"):
+        metric = judged(served_run).headline(name)
+        assert (metric.value, metric.status) == (None, "not_measured")
+        assert "another machine" in str(metric.reason)
+
+
+@pytest.mark.parametrize(
+    ("accelerators", "devices"), [((), None), (("H100",), 1), (("2 x H100 80GB",), 2), (("2 x H100", "8x MI300X"), 10)]
+)
+def test_devices_of_a_server_are_those_that_its_owner_names(
+    served_run: Any, accelerators: tuple[str, ...], devices: int | None
+) -> None:
+    declared = Declared(endpoint_id="e", accelerators=accelerators)
+    served_run.system = served_run.system.model_copy(update={"declared": declared})
+    found = values(served_run)["output_tokens_per_s_per_device"]
+    assert found == (None if devices is None else pytest.approx(500 / 3.25 / devices))
+
+
+def test_what_two_unlike_devices_did_is_of_neither(served_run: Any) -> None:
+    settings = {"execution.transfer": "tcp", "execution.prefill_backend": "jax-cpu"}
+    served_run.spec = served_run.spec.model_copy(update={"settings": {**served_run.spec.settings, **settings}})
+    assert values(served_run)["output_tokens_per_s_per_device"] is None
+    reason = next(m.reason for m in judged(served_run).metrics if m.name == "mfu")
+    assert "prompts were read by another" in str(reason)
 
 
 def test_phases_that_overlap_have_no_energy_of_their_own(make_served: Any) -> None:

@@ -1,0 +1,42 @@
+"""Which devices answered: how many share the rate, and whether a meter here could see them."""
+
+from __future__ import annotations
+
+import re
+
+from oildrop.rules import keys
+from oildrop.rules.case import Case
+from oildrop.rules.measures.devices import devices_of
+
+COUNTED = re.compile(r"(\d{1,6})\s*[xX]\s")
+"""As `2 x NVIDIA H100 80GB` begins."""
+
+ANOTHER_HOST = "://<host>"
+"""What the log has in place of the name of a server's machine, where it is not the one that asks."""
+
+
+def devices_that_served(case: Case) -> int | str:
+    """How many like devices answered, or why no such number is known."""
+    system = case.evidence.system
+    if system is not None and system.declared is not None:
+        named = [COUNTED.match(each) for each in system.declared.accelerators]
+        count = sum(1 if number is None else int(number[1]) for number in named)
+        return count or "nobody said how many devices the server has: name them with --system FILE"
+    return unlike_devices(case) or devices_of(case)
+
+
+def unlike_devices(case: Case) -> str | None:
+    """Why the work is no single kind of device's; None where it is."""
+    settings, backend = case.evidence.spec.settings, case.evidence.spec.backend
+    reader = settings.get("execution.prefill_backend")
+    if settings.get("execution.transfer", "none") == "none" or not reader or reader == backend:
+        return None
+    return f"prompts were read by another device ({reader}) than the one that decoded ({backend})"
+
+
+def out_of_sight(case: Case) -> str | None:
+    """Why no meter of this machine saw what answered; None where one may have."""
+    event = case.evidence.last(keys.SERVE)
+    if event is None or ANOTHER_HOST not in str(event.meta.get("endpoint", "")):
+        return None
+    return "the server runs on another machine: what this one's meters saw is the load generator"
