@@ -29,9 +29,14 @@ def served_ending(case: Case) -> Verdict | None:
     late = late_answers(case)
     if late is not None:
         return Verdict(outcome="target_missed", reason=late)
-    if stop.meta.get("status") != "success":
+    if stop.meta.get("status") != "success" or _assessment_is_missing(case):
         return None
     return Verdict(outcome="ok", reason=served.failures_in_words if served.failed else None)
+
+
+def _assessment_is_missing(case: Case) -> bool:
+    """Whether answers were to be assessed and the run ended before they were."""
+    return case.evidence.answers is None and "assess.least" in case.evidence.spec.settings
 
 
 def _wrong_answers(case: Case) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -249,6 +250,16 @@ def test_the_end_from_outside_counts_where_the_run_shows_none_of_its_own(served_
     served_run.find(keys.OUTCOME).update(value="timeout")
     served_run.find(keys.OUTCOME)["meta"]["limit"] = "deadline"
     assert judged(served_run).outcome == "timeout"
+
+
+def test_a_run_that_ended_while_its_answers_were_assessed_shows_no_end_of_its_own(served_run: Any) -> None:
+    served_run.find(keys.OUTCOME).update(value="oom")
+    served_run.find(keys.OUTCOME)["meta"]["limit"] = "memory"
+    evidence = replace(served_run.evidence(), answers=None)
+    assert judge(evidence, served_run.rulebook).outcome == "oom"
+    settings = {**served_run.spec.settings, "weights.source": "random"}
+    spec = served_run.spec.model_copy(update={"settings": settings, "division": "open"})
+    assert judge(replace(evidence, spec=spec), served_run.rulebook).outcome == "oom"
 
 
 def energy(run: Any, watts: float) -> None:
