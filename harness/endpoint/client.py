@@ -162,7 +162,8 @@ class Client:
                 receiver.failed(outcomes.of_connect_error(error), type(error).__name__)
                 return
         ended = connection.send(request, receiver)
-        limit = asyncio.get_running_loop().call_later(self.limit_s, connection.give_up, outcomes.TIMEOUT)
+        left_s = self.limit_s - (time.monotonic_ns() - receiver.issued_ns) / 1e9
+        limit = asyncio.get_running_loop().call_later(max(left_s, 0.0), connection.give_up, outcomes.TIMEOUT)
         try:
             await ended
         except asyncio.CancelledError:

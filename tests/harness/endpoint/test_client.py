@@ -7,6 +7,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from mock_server import MockServer, serving
 
 from oildrop.harness.endpoint.address import parse_address
 from oildrop.harness.endpoint.answer import SPARE_PIECES, Answer
-from oildrop.harness.endpoint.client import Client
+from oildrop.harness.endpoint.client import Client, Connection
 from oildrop.harness.endpoint.openai import PATHS, Api, Extras, request_body
 
 
@@ -78,6 +79,21 @@ def test_a_server_that_never_answers_is_left_after_the_limit() -> None:
     with serving(MockServer("silent")) as server:
         (answer,) = asked(server.url, ["silent"], limit_s=0.2)
     assert answer.outcome == "timeout"
+
+
+def test_time_to_connect_is_taken_off_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = Client._connect
+
+    async def slowly(client: Client) -> Connection:
+        await asyncio.sleep(0.5)
+        return await connect(client)
+
+    monkeypatch.setattr(Client, "_connect", slowly)
+    with serving(MockServer()) as server:
+        begun_s = time.monotonic()
+        [answer] = asked(server.url, ["silent"], limit_s=0.7)
+    assert answer.outcome == "timeout"
+    assert time.monotonic() - begun_s < 1.1
 
 
 def test_nobody_listens() -> None:
