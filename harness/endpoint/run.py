@@ -11,6 +11,7 @@ import gc
 import os
 import resource
 import time
+from collections.abc import Callable
 from typing import Any
 
 from oildrop.harness.endpoint.client import Client
@@ -19,7 +20,7 @@ from oildrop.harness.endpoint.environment import read_target
 from oildrop.harness.endpoint.preflight import server_metrics
 from oildrop.harness.endpoint.settled import Settled, settle
 from oildrop.harness.endpoint.table import Ledger
-from oildrop.harness.load.stops import DEADLINE
+from oildrop.harness.load.stops import DEADLINE, ERROR
 from oildrop.harness.messages import Emitter, Heartbeat
 from oildrop.harness.orders import Orders
 from oildrop.harness.phases import End, benchmark_of, phase
@@ -28,6 +29,7 @@ from oildrop.harness.serving import terms_of
 from oildrop.results.bundle.requests import write_requests
 from oildrop.rules import keys
 from oildrop.rules.errors import OildropError, Unsupported
+from oildrop.rules.evidence import RequestTable
 from oildrop.rules.formulas.arrivals import schedule_ns
 from oildrop.rules.records import RunSpec
 from oildrop.rules.rulebook import Terms
@@ -51,21 +53,32 @@ def run_endpoint(spec: RunSpec, orders: Orders, emitter: Emitter, heartbeat: Hea
     emitter.emit(keys.PROCESS, f"worker-{orders.rank}", {"pid": os.getpid(), "device_uuids": []})
     emitter.flush()
     end_s = begun_s + spec.limits.deadline_s - LAST_WORDS_S
-    ledger, start_ns, stopped_by = asyncio.run(_drive(spec, terms, emitter, heartbeat, end_s))
-    table = ledger.table(start_ns)
-    with phase(emitter, "teardown"):
+
+    def keep(table: RequestTable) -> None:
         write_requests(orders.run_dir / "samples" / CHUNK, table)
         emitter.emit(keys.CHUNK, CHUNK)
+
+    table, stopped_by = asyncio.run(_drive(spec, terms, emitter, heartbeat, end_s, keep))
+    with phase(emitter, "teardown"):
+        keep(table)
     return end_of(spec, table, None, stopped_by)
 
 
 async def _drive(
-    spec: RunSpec, terms: Terms, emitter: Emitter, heartbeat: Heartbeat, end_s: float
-) -> tuple[Ledger, int, str]:
+    spec: RunSpec,
+    terms: Terms,
+    emitter: Emitter,
+    heartbeat: Heartbeat,
+    end_s: float,
+    keep: Callable[[RequestTable], None],
+) -> tuple[RequestTable, str]:
     """Settle, load until `end_s` of the monotonic clock at most, and say so.
 
+    Args:
+        keep: Is given the requests where the load itself fails: what was asked and answered before stays.
+
     Returns:
-        The requests, the clock's start, and why no more were asked.
+        The requests, and why no more were asked.
     """
     target = read_target(os.environ)
     client = Client(address=target.address, limit_s=float(spec.settings["requests.limit_s"]), headers=target.headers)
@@ -83,27 +96,38 @@ async def _drive(
         emitter.emit(keys.INIT_STOP)
         emitter.flush()
         limit_s = max(end_s - time.monotonic(), 0.0)
-        start_ns, stopped_by = await _timed(settled, load, ledger, emitter, heartbeat, limit_s)
+        gc.collect()
+        start_ns = time.monotonic_ns()
+        try:
+            stopped_by = await _timed(settled, load, ledger, emitter, heartbeat, limit_s, start_ns)
+        except BaseException:
+            keep(ledger.table(start_ns))
+            _log_served(ledger, ERROR, emitter)
+            raise
         _log_served(ledger, stopped_by, emitter)
         if metrics is not None:
             _log_metrics(metrics, await server_metrics(client), emitter)
-        return ledger, start_ns, stopped_by
+        return ledger.table(start_ns), stopped_by
     finally:
         client.close()
 
 
 async def _timed(
-    settled: Settled, load: Load, ledger: Ledger, emitter: Emitter, heartbeat: Heartbeat, limit_s: float
-) -> tuple[int, str]:
-    """The load itself, between `run_start` and `run_stop`. Returns the former's time, and why no more was asked."""
+    settled: Settled,
+    load: Load,
+    ledger: Ledger,
+    emitter: Emitter,
+    heartbeat: Heartbeat,
+    limit_s: float,
+    start_ns: int,
+) -> str:
+    """The load itself, between `run_start` and `run_stop`. Returns why no more was asked."""
 
     def answered() -> None:
         heartbeat.progress += 1
         heartbeat.answered = heartbeat.progress
 
-    gc.collect()
     gc.disable()  # a collection among thousands of open answers would show as latency
-    start_ns = time.monotonic_ns()
     emitter.emit(keys.RUN_START, at_ns=start_ns)
     emitter.emit(keys.PHASE, "serve", at_ns=start_ns)
     driver = Driver(
@@ -123,7 +147,7 @@ async def _timed(
     finally:
         gc.enable()
     emitter.emit(keys.RUN_STOP, None, {"status": "aborted" if stopped_by == DEADLINE else "success"})
-    return start_ns, stopped_by
+    return stopped_by
 
 
 def _load_of(spec: RunSpec, terms: Terms) -> Load:

@@ -7,13 +7,16 @@ import json
 import socket
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 from mock_server import Exchange, MockServer, serving
 
+from oildrop.harness.endpoint.drive import Driver
 from oildrop.harness.endpoint.environment import API_KEYS
 from oildrop.harness.endpoint.settled import Settled, settle
+from oildrop.results.bundle.requests import read_requests
 from oildrop.rules import keys
 from oildrop.rules.errors import Unsupported
 from oildrop.rules.formulas.arrivals import arrivals_ns
@@ -60,6 +63,23 @@ def test_the_table_says_what_was_asked_and_what_came(make: Any) -> None:
         assert sum(table.gaps_ns[row]) == last - first
     # One at a time: each was due when the one before it had its last token, or later.
     assert all(due >= last for due, last in zip(table.scheduled_ns[1:], table.last_ns, strict=False))
+
+
+def test_what_was_answered_before_the_load_failed_is_kept(
+    make: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ask = Driver._ask
+
+    async def failing(self: Driver, due_ns: int) -> Any:
+        if self._next == 3:
+            raise RuntimeError("a tokenizer that fails")
+        return await ask(self, due_ns)
+
+    monkeypatch.setattr(Driver, "_ask", failing)
+    with serving(MockServer()) as server, pytest.raises(ExceptionGroup):
+        make(server.url, "single-stream")
+    table = read_requests(tmp_path / "samples" / "0000.arrow")
+    assert table.index == (0, 1, 2) and set(table.outcome) == {"ok"}
 
 
 @pytest.mark.parametrize(("ways", "wanted"), [(3, 3), (1, 1)])
