@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from oildrop.results.rows import RunRow
 from oildrop.rules.digest import Trace
 from oildrop.rules.rulebook import Benchmark, Rulebook
+from oildrop.rules.search_words import search_sentence
 from oildrop.site.pages.formats import escaped
 from oildrop.site.pages.line_charts import FloatArray, LineChart, draw_lines
 from oildrop.site.pages.phase_bars import phase_bars
@@ -65,10 +66,14 @@ def run_figures(rows: Sequence[RunRow], rulebook: Rulebook, searches: Searches) 
 
 
 def _search(row: RunRow, search: Sequence[RunRow]) -> dict[str, Value]:
-    """The table of a run's search and its CSV file; None where it was part of none."""
+    """The table of a run's search, what it found, and its CSV file; None where it was part of none."""
     if not search:
-        return {"search": None, "search_csv": None}
-    return {"search": search_rows(search, row.run_id, RUN_ROOT), "search_csv": RUN_ROOT + search_address(search)}
+        return {"search": None, "search_said": None, "search_csv": None}
+    return {
+        "search": search_rows(search, row.run_id, RUN_ROOT),
+        "search_said": search_sentence((one.spec.rate_per_s or 0.0, one.outcome) for one in search),
+        "search_csv": RUN_ROOT + search_address(search),
+    }
 
 
 def _served(row: RunRow, search: Sequence[RunRow]) -> list[Drawn]:

@@ -9,7 +9,10 @@ from oildrop.suite.cli.numbers import count, show_value
 from oildrop.suite.cli.output import screen
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from oildrop.results.layout import StoreLayout
+    from oildrop.results.rows import RunRow
     from oildrop.suite.execute import ExecutionReport
 
 
@@ -30,10 +33,27 @@ def print_report(layout: StoreLayout, report: ExecutionReport, document: dict[st
     probes = len(report.rows) - len(runs)
     if probes:
         console.print(f"{count(probes, 'probe')} looked for the highest rate; each is kept and shown, none counts.")
+    for sentence in searches_told(report.rows):
+        console.print(sentence)
     if report.cancelled:
         console.print("Stopped by hand: the runs that were left were not started.")
     console.print(f"\nThe store: {layout.root}")
     console.print("Next: oildrop show last, or oildrop site build --out oildrop-page")
+
+
+def searches_told(rows: Sequence[RunRow]) -> list[str]:
+    """What each search among `rows` has found, led by what was searched."""
+    from oildrop.rules.search_words import search_sentence
+
+    searches: dict[str, list[RunRow]] = {}
+    for row in rows:
+        if row.spec.parent_run_id or row.spec.kind == "probe":
+            searches.setdefault(row.spec.parent_run_id or row.run_id, []).append(row)
+    return [
+        f"{group[0].spec.benchmark} {group[0].spec.tier} {group[0].spec.scenario}: "
+        + search_sentence((row.spec.rate_per_s or 0.0, row.outcome) for row in group)
+        for group in searches.values()
+    ]
 
 
 def summary_sentence(summary: dict[str, Any]) -> str:

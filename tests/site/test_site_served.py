@@ -58,6 +58,7 @@ def test_every_run_of_a_search_shows_all_of_it(every_outcome, served, runs):
         assert [line[3].split()[-1][1:] for line in rows][2].endswith("target_missed")
         assert rows[2][4] == "714"  # 21 ms x 1.7 x 20
         assert rows[3][4] == "not measured"
+        assert "holds the bounds lies between 80 and " in article(every_outcome, row.run_id)
 
 
 def test_a_search_is_a_csv_file_with_exact_values(every_outcome):

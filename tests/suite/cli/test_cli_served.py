@@ -14,7 +14,7 @@ from oildrop.rules.records import Judgement, Metric
 from oildrop.suite.cli.headlines import what_came_of, what_was_run
 from oildrop.suite.cli.main import main
 from oildrop.suite.cli.progress import number_text
-from oildrop.suite.cli.reports import summary_sentence
+from oildrop.suite.cli.reports import searches_told, summary_sentence
 from oildrop.suite.cli.run import exit_code
 from oildrop.suite.cli.sides import sides_of
 from oildrop.suite.cli.sweep import sweep_document
@@ -48,6 +48,18 @@ def test_failed_requests_stand_beside_the_headline(row: RowFactory) -> None:
     run = served(row, reason="3 of 400 requests failed: 3 cut", rate_per_s=80.0)
     assert what_came_of(run) == "79.5 requests/s; 3 of 400 requests failed: 3 cut"
     assert what_was_run(run.spec) == "lm-generate nano torch-cpu server at 80 queries/s"
+
+
+def test_a_search_says_between_which_rates_the_highest_lies(row: RowFactory) -> None:
+    first = served(row, kind="probe", rate_per_s=20.0)
+    others = [
+        served(row, outcome, kind=kind, rate_per_s=rate, parent_run_id=first.run_id)
+        for outcome, kind, rate in (("target_missed", "probe", 80.0), ("ok", "serve", 20.0))
+    ]
+    alone = served(row, rate_per_s=5.0)
+    assert searches_told([first, *others, alone]) == [
+        "lm-generate nano server: The highest rate that holds the bounds lies between 20 and 80 queries a second."
+    ]
 
 
 def test_a_probe_says_whether_its_rate_held(row: RowFactory) -> None:
