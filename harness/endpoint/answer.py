@@ -19,6 +19,10 @@ GIVEN_UP = ("abort", "error", "content_filter")
 """Reasons to finish that say that the server gave an answer up: vLLM's and SGLang's `abort`, others' `error`."""
 
 
+CLOSED = EventStream()
+"""Stands for the stream of every answer that has ended."""
+
+
 @dataclass(kw_only=True)
 class Answer:
     """What one request got. Stamps are nanoseconds of the host's monotonic clock.
@@ -92,6 +96,10 @@ class Answer:
             self.completed()
         else:
             self._end(outcome, words)
+
+    def close(self) -> None:
+        """Nothing more will come: forget what only an open answer needs."""
+        self._events, self._refused = CLOSED, b""
 
     @property
     def ended_by_model(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -44,10 +44,12 @@ class Ledger:
     count: CountedBy
     count_tokens: CountTokens | None = None
     rows: list[Row] = field(default_factory=list)
+    _counted: dict[int, int] = field(default_factory=dict)
 
     def add(self, index: int, scheduled_ns: int, prompt: Prompt, answer: Answer) -> None:
-        """The request has ended."""
-        self.rows.append(Row(index=index, scheduled_ns=scheduled_ns, prompt=prompt, answer=answer))
+        """The request has ended; what no table needs is dropped, as a run may have hundreds of thousands."""
+        answer.close()
+        self.rows.append(Row(index=index, scheduled_ns=scheduled_ns, prompt=replace(prompt, text=""), answer=answer))
 
     @property
     def errors(self) -> Counter[str]:
@@ -70,7 +72,9 @@ class Ledger:
         """Tokens of one request by the means that there are."""
         answer, usage = row.answer, row.answer.usage
         if self.count == "tokenizer" and self.count_tokens is not None:
-            output = self.count_tokens("".join(answer.texts)) if answer.texts else 0
+            if row.index not in self._counted:
+                self._counted[row.index] = self.count_tokens("".join(answer.texts)) if answer.texts else 0
+            output = self._counted[row.index]
             return Counts(input_tokens=row.prompt.input_tokens, output_tokens=output, by="tokenizer")
         asked = row.prompt.input_tokens
         if self.count == "usage" and usage is not None and usage.completion_tokens is not None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oildrop.harness.endpoint.answer import Answer
+from oildrop.harness.endpoint.answer import CLOSED, Answer
 from oildrop.harness.endpoint.openai import Usage
 from oildrop.harness.endpoint.outcomes import CUT, OK, Outcome
 from oildrop.harness.endpoint.prometheus import MOST_SAMPLES, changes, known_samples
@@ -105,3 +105,14 @@ def test_known_families_of_a_servers_metrics() -> None:
     many = "\n".join(f"vllm:x{number} 1" for number in range(MOST_SAMPLES + 9))
     assert len(known_samples(many)) == MOST_SAMPLES
     assert changes({"a": 1.0, "b": 2.0}, {"b": 5.0, "c": 1.0}) == {"b": 3.0}
+
+
+def test_a_request_that_has_ended_keeps_neither_prompt_nor_stream_and_is_counted_once() -> None:
+    asked: list[str] = []
+    ledger = Ledger(count="tokenizer", count_tokens=lambda text: asked.append(text) or 4)
+    answer = Answer(asked_tokens=4, issued_ns=105, finish_reason="length", outcome=OK)
+    answer.stamps_ns, answer.texts = [110, 120], ["ab", "cd"]
+    ledger.add(0, 100, Prompt(text="a long prompt", input_tokens=3, output_tokens=4), answer)
+    assert (ledger.errors.total(), ledger.ended_by_model, ledger.table(0).output_tokens) == (0, 0, (4,))
+    assert asked == ["abcd"]
+    assert ledger.rows[0].prompt.text == "" and answer._events is CLOSED
