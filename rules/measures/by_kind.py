@@ -8,6 +8,7 @@ from oildrop.rules.case import Case
 from oildrop.rules.measures.devices import device_metrics
 from oildrop.rules.measures.energy import energy_metrics
 from oildrop.rules.measures.resources import busy_metric, memory_metric
+from oildrop.rules.measures.served_devices import resource_metrics
 from oildrop.rules.measures.served_energy import served_energy_metrics
 from oildrop.rules.measures.served_latency import latency_metrics, lateness_metric
 from oildrop.rules.measures.served_quality import answer_metrics
@@ -29,8 +30,6 @@ def all_metrics(case: Case, verdict: Verdict) -> Iterator[Metric]:
     else:
         yield from _trained(case, verdict)
     yield from setup_metrics(case)
-    yield busy_metric(case)
-    yield memory_metric(case)
     yield overhead_metric(case)
 
 
@@ -42,6 +41,8 @@ def _trained(case: Case, verdict: Verdict) -> Iterator[Metric]:
     yield eval_metric(case)
     yield from energy_metrics(case, verdict)
     yield from work_metrics(case)
+    yield busy_metric(case)
+    yield memory_metric(case)
 
 
 def _served(case: Case) -> Iterator[Metric]:
@@ -52,3 +53,4 @@ def _served(case: Case) -> Iterator[Metric]:
     yield from transfer_metrics(case)
     yield from served_energy_metrics(case)
     yield from served_work_metrics(case)
+    yield from resource_metrics(case)

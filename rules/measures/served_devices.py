@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from oildrop.rules import keys
 from oildrop.rules.case import Case
 from oildrop.rules.measures.devices import devices_of
+from oildrop.rules.measures.making import absent
+from oildrop.rules.measures.resources import busy_metric, memory_metric
+from oildrop.rules.records import Metric
 
 COUNTED = re.compile(r"(\d{1,6})\s*[xX]\s")
 """As `2 x NVIDIA H100 80GB` begins."""
+
+ASKED = "endpoint"
+"""The backend of a run that asks a server: its worker is the load generator."""
 
 ANOTHER_HOST = "://<host>"
 """What the log has in place of the name of a server's machine, where it is not the one that asks."""
@@ -40,3 +47,17 @@ def out_of_sight(case: Case) -> str | None:
     if event is None or ANOTHER_HOST not in str(event.meta.get("endpoint", "")):
         return None
     return "the server runs on another machine: what this one's meters saw is the load generator"
+
+
+def resource_metrics(case: Case) -> Iterator[Metric]:
+    """`busy_fraction` and `memory_peak_bytes` of what answered; nobody here knows a server's memory."""
+    if case.evidence.spec.backend != ASKED:
+        yield from (busy_metric(case), memory_metric(case))
+        return
+    unseen = out_of_sight(case)
+    if unseen is None:
+        yield busy_metric(case)
+    else:
+        yield absent("busy_fraction", unseen, formula="busy_device/1", scope="device")
+    reason = "the worker is the load generator; nobody reads the server's memory"
+    yield absent("memory_peak_bytes", reason, formula="memory_peak/1", scope="process")

@@ -293,6 +293,15 @@ def test_a_server_elsewhere_draws_no_energy_here(served_run: Any) -> None:
         assert "another machine" in str(metric.reason)
 
 
+def test_memory_and_busy_time_of_a_load_generator_are_not_the_servers(served_run: Any) -> None:
+    assert judged(served_run).headline("memory_peak_bytes").value is not None
+    served_run.spec = served_run.spec.model_copy(update={"backend": "endpoint"})
+    served_run.find(keys.SERVE)["meta"]["endpoint"] = "http://<host>:8000/v1"
+    memory, busy = (judged(served_run).headline(name) for name in ("memory_peak_bytes", "busy_fraction"))
+    assert (memory.value, busy.value) == (None, None)
+    assert "load generator" in str(memory.reason) and "another machine" in str(busy.reason)
+
+
 @pytest.mark.parametrize(
     ("accelerators", "devices"), [((), None), (("H100",), 1), (("2 x H100 80GB",), 2), (("2 x H100", "8x MI300X"), 10)]
 )
