@@ -12,6 +12,9 @@ from oildrop.rules.outcomes import Verdict
 from oildrop.rules.rulebook import Bounds, Terms
 from oildrop.rules.served import Served
 
+TABLES = 2
+"""Chunks of a run whose answers were assessed: its requests, its answers."""
+
 
 def served_ending(case: Case) -> Verdict | None:
     """The outcome that requests and answers show; None where the run was ended before it could show one.
@@ -35,8 +38,9 @@ def served_ending(case: Case) -> Verdict | None:
 
 
 def _assessment_is_missing(case: Case) -> bool:
-    """Whether answers were to be assessed and the run ended before they were."""
-    return case.evidence.answers is None and "assess.least" in case.evidence.spec.settings
+    """Whether answers were to be assessed and the run ended before they were: a table that is damaged was announced."""
+    announced = len(case.evidence.all(keys.CHUNK)) >= TABLES
+    return case.evidence.answers is None and not announced and "assess.least" in case.evidence.spec.settings
 
 
 def _wrong_answers(case: Case) -> str | None:
