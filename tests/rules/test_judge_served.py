@@ -255,6 +255,7 @@ def test_the_end_from_outside_counts_where_the_run_shows_none_of_its_own(served_
 def test_a_run_that_ended_while_its_answers_were_assessed_shows_no_end_of_its_own(served_run: Any) -> None:
     served_run.find(keys.OUTCOME).update(value="oom")
     served_run.find(keys.OUTCOME)["meta"]["limit"] = "memory"
+    served_run.add(keys.CHUNK, 3.4, "0000.arrow", file="samples/0000.arrow")  # the requests are kept first
     evidence = replace(served_run.evidence(), answers=None)
     assert judge(evidence, served_run.rulebook).outcome == "oom"
     settings = {**served_run.spec.settings, "weights.source": "random"}
