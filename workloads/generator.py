@@ -46,12 +46,13 @@ class Generator(Protocol):
     def set_weights(self, weights: Weights) -> None:
         """Give the model these weights, fp32 by canonical name, cast and quantised once as the settings say."""
 
-    def prefill(self, slots_B: Tokens, prompts: Sequence[Tokens]) -> Any:
-        """Read whole prompts, at most `execution.prefill_requests`, into rows `slots_B` from position 0 on.
+    def prefill(self, slots_B: Tokens, prompts: Sequence[Tokens], start: int = 0) -> Any:
+        """Read prompts, at most `execution.prefill_requests`, into rows `slots_B` from position `start` on.
 
         Args:
             slots_B: int32 [B], different rows.
-            prompts: B arrays of int32, each as long as its prompt.
+            prompts: B arrays of int32, each as long as its prompt, or as what follows the first `start` tokens of it.
+            start: The same for all: how many tokens each row holds already; what is read sees them.
 
         Returns:
             Handle of the logits [B, V] after each prompt's last token.

@@ -68,30 +68,36 @@ class Decoder:
         element = PRODUCT_DTYPES[self.dtype]
         return tuple((jnp.zeros(size, element), jnp.zeros(size, element)) for _ in range(self.shape.layers))
 
-    def read(self, weights: Served, cache: Cache, tokens_BT: Array, rows_B: Array) -> tuple[Cache, Array]:
+    def read(
+        self, weights: Served, cache: Cache, tokens_BT: Array, rows_B: Array, start: Array | None = None
+    ) -> tuple[Cache, Array]:
         """The cache with prompts in `rows_B`, and the residual stream [B, T, W] after all layers.
 
         Args:
             rows_B: int32; NOWHERE for prompts that only fill the batch.
+            start: Position of the first token, int32; those before it are in the cache. None: 0, and nothing is.
         """
         B, T = tokens_BT.shape
         K, D = self.shape.key_value_heads, self.shape.head_width
-        seen_TT = np.tril(np.ones((T, T), dtype=bool))
+        places_T = np.arange(T, dtype=np.int32) + (0 if start is None else start)
+        seen = np.arange(T if start is None else self.shape.positions) <= places_T[:, None]
         filled = list(cache)
 
         def attend(layer: int, q_NHD: Array, k_NKD: Array, v_NKD: Array) -> Array:
             k_BKTD, v_BKTD = (x.reshape(B, T, K, D).swapaxes(1, 2) for x in (k_NKD, v_NKD))
             keys, values = filled[layer]
             filled[layer] = (
-                keys.at[rows_B, :, :T].set(k_BKTD, mode="drop"),
-                values.at[rows_B, :, :T].set(v_BKTD, mode="drop"),
+                _with_prompts(keys, k_BKTD, rows_B, None if start is None else places_T),
+                _with_prompts(values, v_BKTD, rows_B, None if start is None else places_T),
             )
+            if start is not None:
+                k_BKTD, v_BKTD = (whole.at[rows_B].get(mode="clip") for whole in filled[layer])
             q_BTKGD = q_NHD.reshape(B, T, K, -1, D)
             scores = product("btkgd,bksd->bkgts", q_BTKGD, k_BKTD, self.dtype)
-            mixed = product("bkgts,bksd->btkgd", self._shares(scores, seen_TT), v_BKTD, self.dtype)
+            mixed = product("bkgts,bksd->btkgd", self._shares(scores, seen), v_BKTD, self.dtype)
             return mixed.reshape(B * T, -1)
 
-        positions_N = jnp.tile(jnp.arange(T, dtype=jnp.int32), B)
+        positions_N = jnp.tile(places_T, B)
         x_NW = self._through(weights, tokens_BT.reshape(-1), positions_N, attend)
         return tuple(filled), x_NW.reshape(B, T, -1)
 
@@ -184,3 +190,10 @@ def with_row(cache: Cache, slot: Array, row_L2KTD: Array) -> Cache:
 def _rows(whole: Array, first: Array, count: int) -> Array:
     """`count` rows from `first` on; all of them as they are."""
     return whole if count == len(whole) else jax.lax.dynamic_slice_in_dim(whole, first, count)
+def _with_prompts(whole: Array, new_BKTD: Array, rows_B: Array, places_T: Array | None) -> Array:
+    """Keys or values of the cache with those of prompts, at `places_T`, or from the first place on."""
+    if places_T is None:
+        return whole.at[rows_B, :, : new_BKTD.shape[2]].set(new_BKTD, mode="drop")
+    return whole.at[rows_B[:, None], :, places_T].set(new_BKTD.swapaxes(1, 2), mode="drop")
+
+

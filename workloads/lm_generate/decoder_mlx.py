@@ -73,21 +73,28 @@ class Decoder:
         angle_TD = rotary_angles(shape)
         self._cos_T1D, self._sin_T1D = (mx.array(f(angle_TD).astype(np.float32))[:, None] for f in (np.cos, np.sin))
 
-    def read(self, tokens_BT: Tokens, rows_B: Tokens, cache: Cache) -> mx.array:
-        """The residual stream [B, T, W] after all layers; keys and values go to rows `rows_B` of the cache."""
+    def read(self, tokens_BT: Tokens, rows_B: Tokens, cache: Cache, start: int = 0) -> mx.array:
+        """The residual stream [B, T, W] after all layers; keys and values go to rows `rows_B` of the cache.
+
+        Args:
+            start: Position of the first token; those before it are in the cache.
+        """
         B, T = tokens_BT.shape
+        end = start + T
         D = self._shape.head_width
         rows = mx.array(rows_B)
 
         def attend(layer: int, q_NHD: mx.array, k_NKD: mx.array, v_NKD: mx.array) -> mx.array:
             q_BHTD, k_BKTD, v_BKTD = (x.reshape(B, T, -1, D).transpose(0, 2, 1, 3) for x in (q_NHD, k_NKD, v_NKD))
             part = cache.parts[layer]
-            part[0][rows, :, :T] = k_BKTD
-            part[1][rows, :, :T] = v_BKTD
+            part[0][rows, :, start:end] = k_BKTD
+            part[1][rows, :, start:end] = v_BKTD
+            if start:
+                k_BKTD, v_BKTD = (whole[rows, :, :end] for whole in part)
             mixed_BHTD = mx.fast.scaled_dot_product_attention(q_BHTD, k_BKTD, v_BKTD, scale=D**-0.5, mask="causal")
             return mixed_BHTD.transpose(0, 2, 1, 3).reshape(B * T, -1)
 
-        positions_N = mx.array(np.tile(np.arange(T, dtype=np.int32), B))
+        positions_N = mx.array(np.tile(np.arange(start, end, dtype=np.int32), B))
         return self._through(mx.array(tokens_BT.reshape(-1)), positions_N, attend).reshape(B, T, -1)
 
     def say(self, tokens_B: Tokens, positions_B: Tokens, rows_B: Tokens, cache: Cache) -> mx.array:

@@ -80,19 +80,32 @@ class Decoder:
             weight_OI = weights[name]
             product.load(weight_OI[side_by_side_O] if name.endswith("query_key_value_OI") else weight_OI)
 
-    def read(self, tokens_BT: Tensor, rows_B: Tensor, cache_L2RKTD: Tensor) -> Tensor:
-        """The residual stream [B, T, W] after all layers; keys and values go to rows `rows_B` of the cache."""
+    def read(self, tokens_BT: Tensor, rows_B: Tensor, cache_L2RKTD: Tensor, start: int = 0) -> Tensor:
+        """The residual stream [B, T, W] after all layers; keys and values go to rows `rows_B` of the cache.
+
+        Args:
+            start: Position of the first token; those before it are in the cache.
+        """
         B, T = tokens_BT.shape
+        end = start + T
         H, K, D = self._shape.heads, self._shape.key_value_heads, self._shape.head_width
+        # Queries and keys of unlike number: "causal" would line up their beginnings, not their ends.
+        seen_TT = None
+        if start:
+            seen_TT = torch.ones(T, end, dtype=torch.bool, device=tokens_BT.device).tril(start)
 
         def attend(layer: int, q_NHD: Tensor, k_NKD: Tensor, v_NKD: Tensor) -> Tensor:
             q_BHTD, k_BKTD, v_BKTD = (x.view(B, T, -1, D).transpose(1, 2) for x in (q_NHD, k_NKD, v_NKD))
-            cache_L2RKTD[layer, 0, rows_B, :, :T] = k_BKTD
-            cache_L2RKTD[layer, 1, rows_B, :, :T] = v_BKTD
-            mixed_BHTD = F.scaled_dot_product_attention(q_BHTD, k_BKTD, v_BKTD, is_causal=True, enable_gqa=H != K)
+            cache_L2RKTD[layer, 0, rows_B, :, start:end] = k_BKTD
+            cache_L2RKTD[layer, 1, rows_B, :, start:end] = v_BKTD
+            if start:
+                k_BKTD, v_BKTD = (cache_RKTD[rows_B, :, :end] for cache_RKTD in cache_L2RKTD[layer])
+            mixed_BHTD = F.scaled_dot_product_attention(
+                q_BHTD, k_BKTD, v_BKTD, attn_mask=seen_TT, is_causal=seen_TT is None, enable_gqa=H != K
+            )
             return mixed_BHTD.transpose(1, 2).reshape(B * T, H * D)
 
-        turn_2N1D2 = self._turn_2T1D2[:, :T].repeat(1, B, 1, 1, 1)
+        turn_2N1D2 = self._turn_2T1D2[:, start:end].repeat(1, B, 1, 1, 1)
         return self._through(tokens_BT.flatten(), turn_2N1D2, attend).view(B, T, -1)
 
     def say(

@@ -67,10 +67,10 @@ class JaxGenerator:
         scheme, dtype = (str(self._settings[f"execution.{key}"]) for key in ("weights", "dtype"))
         self._weights = served(weights, scheme, dtype, self._handle)
 
-    def prefill(self, slots_B: Tokens, prompts: Sequence[Tokens]) -> Answers:
+    def prefill(self, slots_B: Tokens, prompts: Sequence[Tokens], start: int = 0) -> Answers:
         """Prompts side by side, short ones filled up behind."""
         count = len(prompts)
-        x_BTW = self._stream(prompts, slots_B, 1 if count == 1 else self._at_once)
+        x_BTW = self._stream(prompts, slots_B, 1 if count == 1 else self._at_once, start)
         last_B = np.zeros(len(x_BTW), dtype=np.int32)
         last_B[:count] = [len(prompt) - 1 for prompt in prompts]
         logits_BV, likeliest_B = self._last(self._weights, x_BTW, last_B)
@@ -118,14 +118,15 @@ class JaxGenerator:
         row_L2KTD[..., :length, :] = cache.view(row_L2KTD.dtype)
         self._cache = jax.block_until_ready(self._put_row(self._cache, np.int32(slot), row_L2KTD))
 
-    def _stream(self, prompts: Sequence[Tokens], slots_B: Tokens, count: int) -> Array:
+    def _stream(self, prompts: Sequence[Tokens], slots_B: Tokens, count: int, start: int = 0) -> Array:
         """The residual stream of `prompts`, filled up to `count` of them, which go into `slots_B`."""
         tokens_BT = np.zeros((count, bucket_of(max(map(len, prompts)), self._lengths)), dtype=np.int32)
         for row_T, prompt in zip(tokens_BT, prompts, strict=False):
             row_T[: len(prompt)] = prompt
         rows_B = np.full(count, NOWHERE, dtype=np.int32)
         rows_B[: len(slots_B)] = slots_B
-        self._cache, x_BTW = self._read(self._weights, self._cache, tokens_BT, rows_B)
+        place = (np.int32(start),) if start else ()  # Without it the graph looks at the prompt alone.
+        self._cache, x_BTW = self._read(self._weights, self._cache, tokens_BT, rows_B, *place)
         return x_BTW
 
     def _run_every_graph(self) -> None:

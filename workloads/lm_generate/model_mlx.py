@@ -59,18 +59,24 @@ class MlxGenerator:
         """Cast and quantise once."""
         self._decoder = Decoder(self._shape, weights, str(self._settings["execution.weights"]), self._dtype)
 
-    def prefill(self, slots_B: Tokens, prompts: Sequence[Tokens]) -> Answers:
+    def prefill(self, slots_B: Tokens, prompts: Sequence[Tokens], start: int = 0) -> Answers:
         """Prompts side by side, short ones filled up behind."""
         tokens_BT = np.zeros((len(prompts), max(map(len, prompts))), dtype=np.int32)
         for row_T, prompt in zip(tokens_BT, prompts, strict=True):
             row_T[: len(prompt)] = prompt
-        x_BTW = self._decoder.read(tokens_BT, slots_B, self._cache)
+        x_BTW = self._decoder.read(tokens_BT, slots_B, self._cache, start)
         last_B = mx.array([len(prompt) - 1 for prompt in prompts])
         return self._started(self._decoder.score(x_BTW[mx.arange(len(prompts)), last_B]))
 
     def decode(self, slots_B: Tokens, tokens_B: Tokens, positions_B: Tokens) -> Answers:
         """The rows asked for, up to the furthest of their positions."""
         return self._started(self._decoder.say(tokens_B, positions_B, slots_B, self._cache))
+
+    def extend(self, slots_B: Tokens, tokens: Sequence[Tokens], positions_B: Tokens) -> Answers:
+        """Rows side by side; a short one's last token stands again where it is too short."""
+        tokens_BT, positions_BT, own_BT = side_by_side(tokens, positions_B)
+        x_NW = self._decoder.extend(tokens_BT, positions_BT, slots_B, self._cache)
+        return self._started(self._decoder.score(x_NW[mx.array(own_BT.ravel().nonzero()[0])]))
 
     def greedy(self, handle: Answers) -> Tokens:
         """Worked out on the device."""

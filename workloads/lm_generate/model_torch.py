@@ -61,12 +61,12 @@ class TorchGenerator:
         self._decoder.load(weights)
 
     @torch.inference_mode()
-    def prefill(self, slots_B: Tokens, prompts: Sequence[Tokens]) -> Tensor:
+    def prefill(self, slots_B: Tokens, prompts: Sequence[Tokens], start: int = 0) -> Tensor:
         """Prompts side by side, short ones filled up behind."""
         tokens_BT = np.zeros((len(prompts), max(map(len, prompts))), dtype=np.int64)
         for row_T, prompt in zip(tokens_BT, prompts, strict=True):
             row_T[: len(prompt)] = prompt
-        x_BTW = self._decoder.read(self._put(tokens_BT), self._put(slots_B), self._cache_L2RKTD)
+        x_BTW = self._decoder.read(self._put(tokens_BT), self._put(slots_B), self._cache_L2RKTD, start)
         last_B = torch.tensor([len(prompt) - 1 for prompt in prompts], device=self._handle)
         return self._decoder.score(x_BTW[torch.arange(len(prompts), device=self._handle), last_B])
 

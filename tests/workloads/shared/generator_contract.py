@@ -111,6 +111,15 @@ class GeneratorContract:
         logits = generator.logits(generator.decode(numbers(0, 2), case.tokens_NT[[2, 1], [8, 11]], numbers(8, 11)))
         assert difference(logits, case.logits_NTV[[2, 1], [8, 11]]) < LIMITS["fp32"]
 
+    def test_a_prompt_is_read_on_from_what_its_row_holds(self, generator: Generator, case: Case) -> None:
+        generator.prefill(numbers(3, 1), list(case.tokens_NT[:2, :7]))
+        generator.prefill(numbers(2), [case.tokens_NT[2, :20]])
+        rest = [case.tokens_NT[0, 7:9], case.tokens_NT[1, 7:24]]
+        found = generator.logits(generator.prefill(numbers(3, 1), rest, 7))
+        assert difference(found, case.logits_NTV[[0, 1], [8, 23]]) < LIMITS["fp32"]
+        logits = generator.logits(generator.decode(numbers(2, 3), case.tokens_NT[[2, 0], [20, 9]], numbers(20, 9)))
+        assert difference(logits, case.logits_NTV[[2, 0], [20, 9]]) < LIMITS["fp32"]
+
     def test_a_step_leaves_rows_between_alone(self, generator: Generator, case: Case) -> None:
         for slots, documents in (([0, 1], [0, 1]), ([2, 3], [2, 3])):
             read_then_say(generator, case, slots=slots, documents=documents, lengths=[1, 1], steps=0)
