@@ -8,6 +8,7 @@ from functools import cached_property
 
 from oildrop.rules.evidence import EvaluationTable, Evidence
 from oildrop.rules.formulas.quality import excess_loss
+from oildrop.rules.metered import Metered
 from oildrop.rules.rulebook import Benchmark, Rulebook, Terms, Tier
 from oildrop.rules.served import Served
 from oildrop.rules.timeline import EvaluationMark, Timeline, timeline_of
@@ -88,6 +89,11 @@ class Case:
             by_query=self.evidence.spec.scenario == "multi-stream",
             stop_ns=None if start_ns is None or stop_ns is None else stop_ns - start_ns,
         )
+
+    @cached_property
+    def metered(self) -> Metered:
+        """What its meters say together of energy and power."""
+        return Metered(self.evidence, self.timeline)
 
     @cached_property
     def has_checkpoint(self) -> bool:

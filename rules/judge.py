@@ -13,6 +13,7 @@ from oildrop.rules.checks import (
     convergence_checks,
     log_checks,
     machine_checks,
+    power_checks,
     rank_checks,
     serving_checks,
     task_checks,
@@ -29,7 +30,8 @@ JUDGE_VERSION = "4"
 """Rises whenever the same evidence may be judged differently."""
 
 CHECK_FILES = (
-    log_checks, task_checks, convergence_checks, machine_checks, rank_checks, serving_checks, answer_checks,
+    log_checks, task_checks, convergence_checks, machine_checks, power_checks,
+    rank_checks, serving_checks, answer_checks,
 )  # fmt: skip
 """The files whose import fills the table of checks."""
 

@@ -11,6 +11,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from oildrop.rules.evidence import Series
 
@@ -24,12 +25,16 @@ FROZEN_LIMIT_S = 5.0
 """Longest time for which a counter of a powered device may stand still, seconds; the slowest known moves at 10 Hz."""
 
 
+Fault = Literal["coverage", "gap", "counter", "values"]
+"""Why samples were refused: they do not cover the window, they leave a gap, the counter does not count, no numbers."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class EnergyReading:
     """Energy of one device over one window.
 
     Attributes:
-        value: Joules; None when it cannot be trusted, and then `reason` says why.
+        value: Joules; None when it cannot be trusted, and then `reason` says why and `fault` of which kind.
         method: Formula and version.
         sample_count: Samples inside the window.
         max_gap_s: Widest gap between samples that bear on the window, seconds.
@@ -40,6 +45,7 @@ class EnergyReading:
 
     value: float | None
     reason: str | None = None
+    fault: Fault | None = None
     method: str
     sample_count: int
     max_gap_s: float | None = None
@@ -76,7 +82,7 @@ def energy_by_counter(
     if trouble is None:
         trouble = _counter_trouble(series, window_ns, frozen_limit_s)
     if trouble is not None:
-        return _refused(COUNTER, series, window_ns, trouble)
+        return _refused(COUNTER, series, window_ns, *trouble)
     start_ns, stop_ns = window_ns
     inner = _held(series, stop_ns, after=False) - _held(series, start_ns, after=True)
     outer = _held(series, stop_ns, after=True) - _held(series, start_ns, after=False)
@@ -103,9 +109,9 @@ def energy_by_integral(
     trouble = _trouble(series, window_ns)
     gap_s = None if trouble else _max_gap_s(series, window_ns)
     if gap_s is not None and gap_s > gap_limit_s:
-        trouble = f"a gap of {gap_s:.3g} s between samples, at most {gap_limit_s:g} s can be integrated over"
+        trouble = "gap", f"a gap of {gap_s:.3g} s between samples, at most {gap_limit_s:g} s can be integrated over"
     if trouble is not None:
-        return _refused(INTEGRAL, series, window_ns, trouble)
+        return _refused(INTEGRAL, series, window_ns, *trouble)
     times, powers = _clipped(series, window_ns)
     steps_s = [(later - earlier) / 1e9 for earlier, later in itertools.pairwise(times)]
     areas = [step * (p + q) / 2 for step, p, q in zip(steps_s, powers, powers[1:], strict=False)]
@@ -125,40 +131,42 @@ def disagreement(counter: EnergyReading, integral: EnergyReading) -> float | Non
     return abs(integral.value - counter.value) / counter.value
 
 
-def _refused(method: str, series: Series, window_ns: tuple[int, int], reason: str) -> EnergyReading:
-    return EnergyReading(value=None, reason=reason, method=method, sample_count=_count(series, window_ns))
+def _refused(method: str, series: Series, window_ns: tuple[int, int], fault: Fault, reason: str) -> EnergyReading:
+    count = _count(series, window_ns)
+    return EnergyReading(value=None, reason=reason, fault=fault, method=method, sample_count=count)
 
 
-def _trouble(series: Series, window_ns: tuple[int, int]) -> str | None:
+def _trouble(series: Series, window_ns: tuple[int, int]) -> tuple[Fault, str] | None:
     """What keeps the samples from being used at all; None when nothing does."""
     start_ns, stop_ns = window_ns
     times, values = series.t_ns, series.values
     if stop_ns <= start_ns:
-        return f"the window ends at {stop_ns} ns, not after its start at {start_ns} ns"
+        return "coverage", f"the window ends at {stop_ns} ns, not after its start at {start_ns} ns"
     if len(times) < 2:
-        return f"{len(times)} samples, at least 2 are needed"
+        return "coverage", f"{len(times)} samples, at least 2 are needed"
     if any(later <= earlier for earlier, later in itertools.pairwise(times)):
-        return "the samples' times do not increase"
+        return "values", "the samples' times do not increase"
     if not all(math.isfinite(value) and value >= 0 for value in values):
-        return "a sample is negative or not a finite number"
+        return "values", "a sample is negative or not a finite number"
     if times[0] > start_ns:
-        return f"the first sample came {(times[0] - start_ns) / 1e9:.3g} s after the window's start"
+        return "coverage", f"the first sample came {(times[0] - start_ns) / 1e9:.3g} s after the window's start"
     if times[-1] < stop_ns:
-        return f"the last sample came {(stop_ns - times[-1]) / 1e9:.3g} s before the window's end"
+        return "coverage", f"the last sample came {(stop_ns - times[-1]) / 1e9:.3g} s before the window's end"
     return None
 
 
-def _counter_trouble(series: Series, window_ns: tuple[int, int], frozen_limit_s: float) -> str | None:
+def _counter_trouble(series: Series, window_ns: tuple[int, int], frozen_limit_s: float) -> tuple[Fault, str] | None:
     first, last = _bearing(series, window_ns)
     times, values = series.t_ns[first : last + 1], series.values[first : last + 1]
     for earlier, later in itertools.pairwise(values):
         if later < earlier:
-            return f"the counter went backward, from {earlier:.6g} to {later:.6g} J"
+            return "counter", f"the counter went backward, from {earlier:.6g} to {later:.6g} J"
     if values[-1] == values[0]:
-        return f"the counter stood at {values[0]:.6g} J through the whole window"
+        return "counter", f"the counter stood at {values[0]:.6g} J through the whole window"
     still_s = _longest_still_s(times, values)
     if still_s > frozen_limit_s:
-        return f"the counter stood still for {still_s:.3g} s, at most {frozen_limit_s:g} s is possible under power"
+        reason = f"the counter stood still for {still_s:.3g} s, at most {frozen_limit_s:g} s is possible under power"
+        return "counter", reason
     return None
 
 

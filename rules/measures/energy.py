@@ -8,11 +8,9 @@ from dataclasses import dataclass
 
 from oildrop.rules import keys
 from oildrop.rules.case import Case
-from oildrop.rules.evidence import Series
-from oildrop.rules.formulas.energy import EnergyReading, energy_by_counter, energy_by_integral
 from oildrop.rules.measures.making import absent, present
 from oildrop.rules.outcomes import Verdict
-from oildrop.rules.records import Metric
+from oildrop.rules.records import Metric, MetricStatus
 
 WIDEST_FIRST = ("wall", "node", "soc", "device", "package")
 """Scopes from the widest; an accelerator's own energy says more of its run than the processor's package."""
@@ -27,13 +25,21 @@ FORMULAS = {
 
 @dataclass(frozen=True, kw_only=True)
 class ScopeEnergy:
-    """Energy of all devices of one scope over one window; None with a reason when one of them has none."""
+    """Energy of all devices of one scope over one window; None with a reason when one of them has none.
+
+    `modelled` where a meter among them works its values out from activity.
+    """
 
     scope: str
     energy_j: float | None
     reason: str | None
     uncertainty_j: float | None
     sample_count: int
+    modelled: bool = False
+
+    def status(self, measured: MetricStatus) -> MetricStatus:
+        """`measured` (or `derived`), else `modelled`."""
+        return "modelled" if self.modelled else measured
 
 
 def energy_metrics(case: Case, verdict: Verdict) -> Iterator[Metric]:
@@ -66,12 +72,13 @@ def energy_and_power(case: Case, whole: ScopeEnergy) -> Iterator[Metric]:
     duration_s = (stop_ns - start_ns) / 1e9
     spread, count = whole.uncertainty_j, whole.sample_count
     yield present(
-        "energy_j", whole.energy_j, formula=FORMULAS["energy_j"], scope=scope, uncertainty=spread, sample_count=count,
-        window_ns=window,
+        "energy_j", whole.energy_j, formula=FORMULAS["energy_j"], scope=scope, status=whole.status("measured"),
+        uncertainty=spread, sample_count=count, window_ns=window,
     )  # fmt: skip
     yield present(
-        "power_w", whole.energy_j / duration_s, formula=FORMULAS["power_w"], scope=scope, status="derived",
-        uncertainty=None if spread is None else spread / duration_s, sample_count=count, window_ns=window,
+        "power_w", whole.energy_j / duration_s, formula=FORMULAS["power_w"], scope=scope,
+        status=whole.status("derived"), uncertainty=None if spread is None else spread / duration_s,
+        sample_count=count, window_ns=window,
     )  # fmt: skip
 
 
@@ -87,42 +94,20 @@ def widest(case: Case, window_ns: tuple[int, int]) -> ScopeEnergy | str:
 
 def energy_of_scope(case: Case, scope: str, window_ns: tuple[int, int]) -> ScopeEnergy | None:
     """Sum over the devices of one scope, each by its counter, else by its power; None where no meter covers it."""
-    devices: dict[tuple[str, str], dict[str, Series]] = {}
-    for series in case.evidence.series:
-        if series.scope == scope and series.quantity in ("energy_j", "power_w"):
-            devices.setdefault((series.meter, series.device), {})[series.quantity] = series
+    devices = case.metered.devices(scope, window_ns)
     if not devices:
         return None
-    lags_s = _update_periods_s(case)
-    readings = {device: _read(series, window_ns, lags_s.get(device, 0.0)) for device, series in devices.items()}
-    refused = [f"{device[1]}: {reading.reason}" for device, reading in readings.items() if reading.value is None]
-    values = [reading.value for reading in readings.values() if reading.value is not None]
-    spreads = [reading.uncertainty for reading in readings.values() if reading.uncertainty is not None]
+    refused = [f"{each.device}: {each.reading.reason}" for each in devices if each.reading.value is None]
+    values = [each.reading.value for each in devices if each.reading.value is not None]
+    spreads = [each.reading.uncertainty for each in devices if each.reading.uncertainty is not None]
     return ScopeEnergy(
         scope=scope,
         energy_j=None if refused else math.fsum(values),
         reason="; ".join(refused) or None,
-        uncertainty_j=math.fsum(spreads) if len(spreads) == len(readings) else None,
-        sample_count=min(reading.sample_count for reading in readings.values()),
+        uncertainty_j=math.fsum(spreads) if len(spreads) == len(devices) else None,
+        sample_count=min(each.reading.sample_count for each in devices),
+        modelled=any(each.modelled for each in devices),
     )
-
-
-def _update_periods_s(case: Case) -> dict[tuple[str, str], float]:
-    """Seconds by which each meter's counter may lag, by (meter, device), where the meter says so."""
-    periods = {}
-    for event in case.evidence.all(keys.METER):
-        period_s = event.meta.get("update_period_s")
-        if isinstance(period_s, int | float):
-            periods[str(event.value), str(event.meta.get("device"))] = float(period_s)
-    return periods
-
-
-def _read(by_quantity: dict[str, Series], window_ns: tuple[int, int], lag_s: float) -> EnergyReading:
-    if "energy_j" in by_quantity:
-        reading = energy_by_counter(by_quantity["energy_j"], window_ns, update_period_s=lag_s)
-        if reading.value is not None or "power_w" not in by_quantity:
-            return reading
-    return energy_by_integral(by_quantity["power_w"], window_ns)
 
 
 def _silent_meters(case: Case) -> list[str]:
@@ -140,8 +125,8 @@ def energy_per_token(whole: ScopeEnergy, tokens: int, why_none: str) -> Metric:
         return absent("energy_per_token_j", why_none, formula=formula, scope=whole.scope)
     spread = None if whole.uncertainty_j is None else whole.uncertainty_j / tokens
     return present(
-        "energy_per_token_j", whole.energy_j / tokens, formula=formula, scope=whole.scope, status="derived",
-        uncertainty=spread, sample_count=tokens,
+        "energy_per_token_j", whole.energy_j / tokens, formula=formula, scope=whole.scope,
+        status=whole.status("derived"), uncertainty=spread, sample_count=tokens,
     )  # fmt: skip
 
 
@@ -158,6 +143,6 @@ def _to_target(case: Case, verdict: Verdict) -> Metric:
         return absent(name, found, formula=formula, scope="run")
     assert found.energy_j is not None
     return present(
-        name, found.energy_j, formula=formula, scope=found.scope, uncertainty=found.uncertainty_j,
-        sample_count=found.sample_count, window_ns=window,
+        name, found.energy_j, formula=formula, scope=found.scope, status=found.status("measured"),
+        uncertainty=found.uncertainty_j, sample_count=found.sample_count, window_ns=window,
     )  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from meter_breakers import METER_BREAKERS, sound_meter
 
 from oildrop.rules import keys
 from oildrop.rules.checks.registry import CHECKS
@@ -208,6 +209,7 @@ BREAKERS: dict[str, Callable[[Any], None]] = {
     "R031": batch_without_reference,
     "R032": other_batches,
     "R033": restarted,
+    **METER_BREAKERS,
 }
 
 
@@ -222,6 +224,11 @@ def test_rules_checks_and_breaking_cases_are_the_same_set(toy_run: Any) -> None:
 
 
 def test_a_clean_run_keeps_every_rule(toy_run: Any) -> None:
+    assert findings_of(toy_run) == set()
+
+
+def test_a_run_with_a_sound_meter_keeps_every_rule(toy_run: Any) -> None:
+    sound_meter(toy_run)
     assert findings_of(toy_run) == set()
 
 

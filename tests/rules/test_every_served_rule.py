@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from meter_breakers import METER_BREAKERS, sound_meter
 
 from oildrop.rules import keys
 from oildrop.rules.evidence import Problem, Series
@@ -164,6 +165,7 @@ BREAKERS: dict[str, Callable[[Any], None]] = {
     "R045": few_queries,
     "R046": lambda run: run.find(keys.SERVED)["meta"].update(tokens_counted_by={"usage": 99, "chunks": 1}),
     "R047": lambda run: run.find(keys.SERVED)["meta"].update(ended_by_model=2),
+    **{rule: breaker for rule, breaker in METER_BREAKERS.items() if rule != "R064"},  # which is asked of steps
 }
 
 
@@ -174,6 +176,11 @@ def findings_of(run: Any) -> set[str]:
 def test_rules_of_served_runs_and_breaking_cases_are_the_same_set(served_run: Any) -> None:
     asked = {name for name, rule in served_run.rulebook.rules.items() if "serve" in rule.kinds}
     assert asked == set(BREAKERS)
+
+
+def test_a_served_run_with_a_sound_meter_keeps_every_rule(served_run: Any) -> None:
+    sound_meter(served_run)
+    assert findings_of(served_run) == set()
 
 
 @pytest.mark.parametrize(
