@@ -15,7 +15,7 @@ from oildrop.rules.errors import UsageError
 from oildrop.rules.headline import headline_of
 from oildrop.rules.records import Kind
 from oildrop.rules.statistics import geometric_mean
-from oildrop.rules.statistics_two_sets import holm, paired_ratio, rank_sum_test, welch_ratio
+from oildrop.rules.statistics_two_sets import holm, paired_ratio, rank_sum_test, shows_no_scatter, welch_ratio
 from oildrop.rules.summary import is_counted
 
 
@@ -76,7 +76,7 @@ def compare(a: Side, b: Side, metric: str | None = None) -> Comparison:
 
     Runs of the same seed are paired (t on log ratios) when at least two seeds, and half of the smaller
     side's, are common; else Welch's t on logarithms. Across systems with two sessions or more on each side
-    the session is the unit. Any failure calls for the rank test.
+    the session is the unit. Any failure calls for the rank test, and so do values without scatter.
 
     Raises:
         UsageError: Unlike workloads, a side without a counted run, or a metric without a better direction.
@@ -178,8 +178,10 @@ def _paired(base: Tested, runs: Sequence[Sequence[SideRun]], seeds: Sequence[int
     sides = [
         [geometric_mean([_value(run, metric) for run in side if run.seed == seed]) for seed in seeds] for side in runs
     ]
-    ratio = paired_ratio(sides[0], sides[1])
     counts = (len(seeds), len(seeds))
+    if shows_no_scatter(*sides, paired=True):
+        return _without_scatter(replace(base, unit="pair", counts=counts), sides)
+    ratio = paired_ratio(*sides)
     return replace(base, method="paired t on logs", unit="pair", counts=counts, ratio=ratio, p_value=ratio.p_value)
 
 
@@ -188,8 +190,16 @@ def _independent(base: Tested, sides: Sequence[Sequence[float]], unit: Unit) -> 
     if min(counts) < 2:
         point = geometric_mean(sides[0]) / geometric_mean(sides[1])
         return replace(base, unit=unit, counts=counts, point=point)
-    ratio = welch_ratio(sides[0], sides[1])
+    if shows_no_scatter(*sides, paired=False):
+        return _without_scatter(replace(base, unit=unit, counts=counts), sides)
+    ratio = welch_ratio(*sides)
     return replace(base, method="Welch t on logs", unit=unit, counts=counts, ratio=ratio, p_value=ratio.p_value)
+
+
+def _without_scatter(base: Tested, sides: Sequence[Sequence[float]]) -> Tested:
+    """Rank test on values that leave no interval: scatter finer than their resolution cannot be seen in them."""
+    point = geometric_mean(sides[0]) / geometric_mean(sides[1])
+    return replace(_by_rank(base, sides), point=point)
 
 
 def _rank(base: Tested, runs: Sequence[Sequence[SideRun]], metric: str) -> Tested:
@@ -197,6 +207,9 @@ def _rank(base: Tested, runs: Sequence[Sequence[SideRun]], metric: str) -> Teste
     if not any(base.ok):
         return replace(base, obstacle="both_fail")
     goodness = [[_value(run, metric) if run.outcome == "ok" else 0.0 for run in side] for side in runs]
-    test = rank_sum_test(goodness[0], goodness[1])
-    better = 1 - test.smaller_first
-    return replace(base, method="exact rank-sum", counts=base.runs, p_value=test.p_value, a_better=better)
+    return _by_rank(replace(base, counts=base.runs), goodness)
+
+
+def _by_rank(base: Tested, sides: Sequence[Sequence[float]]) -> Tested:
+    test = rank_sum_test(*sides)
+    return replace(base, method="exact rank-sum", p_value=test.p_value, a_better=1 - test.smaller_first)

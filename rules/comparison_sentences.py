@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from oildrop.rules.catalogue import CATALOGUE
 from oildrop.rules.records import Record
-from oildrop.rules.statistics import LEVEL
+from oildrop.rules.statistics import EQUAL, LEVEL
 from oildrop.rules.statistics_two_sets import Ratio, minimum_detectable_ratio, runs_needed
 
 AS_FAST_FROM = 0.98
@@ -31,6 +32,11 @@ FORMS: dict[str, str] = {
     "(rank test with failures tied worst, p {p})",
     "rank_unresolved": "whether {a} does better than {b} is unresolved: {successes} succeeded "
     "(rank test with failures tied worst, p {p})",
+    "equal": "{a} and {b} have the same {metric} in all runs ({count}): nothing finer than its resolution is claimed",
+    "no_scatter_differs": "{a} is {ratio}× {word} as {b} in all runs ({count}, no scatter and so no interval; "
+    "rank test, p {p})",
+    "no_scatter_unresolved": "whether {a} is {word} as {b} is unresolved ({ratio}×, {count}): values without scatter "
+    "leave no interval (rank test, p {p})",
     "both_fail": "nothing is claimed about {a} and {b}: {successes} succeeded",
     "invalid": "nothing is claimed about {a} and {b}: an invalid run unranks the set of {obstacle}",
     "missing": "nothing is claimed about {a} and {b}: {obstacle} carry no {metric} above 0",
@@ -46,7 +52,7 @@ class Tested:
 
     Attributes:
         counts: Independent values (see `unit`) behind the ratio.
-        point: Ratio where too few values leave no interval.
+        point: Ratio where too few values, or values without scatter, leave no interval.
         a_better: Chance that a run of A does better than one of B, ties counted half.
         obstacle: Why nothing can be claimed.
     """
@@ -150,14 +156,21 @@ def _verdict(tested: Tested) -> tuple[str, Verdict]:
     if tested.obstacle:
         return tested.obstacle, "no_claim"
     if tested.a_better is not None:
-        if tested.significant:
-            return "rank_differs", "a_better" if tested.a_better > 0.5 else "b_better"
-        return "rank_unresolved", "unresolved"
+        return _rank_verdict(tested, tested.a_better)
     if tested.ratio is None:
         return "no_interval", "unresolved"
     if tested.significant:
         return "differs", "a_better" if tested.ratio.value > 1 else "b_better"
     return ("as_fast", "as_fast") if tested.ratio.low >= AS_FAST_FROM else ("unresolved", "unresolved")
+
+
+def _rank_verdict(tested: Tested, a_better: float) -> tuple[str, Verdict]:
+    if tested.point is not None and abs(math.log(tested.point)) <= EQUAL:
+        return "equal", "unresolved"
+    form = "rank" if tested.point is None else "no_scatter"
+    if not tested.significant:
+        return f"{form}_unresolved", "unresolved"
+    return f"{form}_differs", "a_better" if a_better > 0.5 else "b_better"
 
 
 def _sentence(tested: Tested, form: str, verdict: Verdict) -> str:

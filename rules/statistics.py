@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from statistics import NormalDist
 from typing import Literal
 
@@ -19,6 +20,9 @@ Standing = Literal["anecdote", "provisional", "ranked"]
 LEVEL = 0.95
 """Coverage of every interval that the rulebook prints."""
 
+EQUAL = 1e-9
+"""Logarithms that lie closer count as equal: no clock or meter tells such values apart."""
+
 PROVISIONAL_RUNS = 3
 RANKED_RUNS = 5
 
@@ -27,7 +31,7 @@ class Estimate(Record):
     """One number with its interval, in the unit of the values that it came from.
 
     Attributes:
-        low: Lower end of the interval; None where fewer than two values leave it unknown.
+        low: Lower end of the interval; None where one value, or equal values of unknown resolution, leave it unknown.
         high: Upper end, likewise.
         count: Independent values behind it.
     """
@@ -47,10 +51,17 @@ def geometric_mean(values: Sequence[float]) -> float:
     return math.exp(_mean(logs_of(values)))
 
 
-def log_t_interval(values: Sequence[float], level: float = LEVEL) -> Estimate:
+def log_t_interval(values: Sequence[float], level: float = LEVEL, resolution: float | None = None) -> Estimate:
     """Geometric mean with Student's t interval on the logarithms, in the values' unit.
 
-    One value has no interval: `low` and `high` are None.
+    The interval reaches at least half a step to each side, where a step is `resolution`, or else what the values
+    show of it. One value has no interval (`low` and `high` are None), nor have equal ones of unknown resolution:
+    scatter that is finer than what was read off leaves no trace in them.
+
+    Args:
+        values: At least one.
+        level: Coverage.
+        resolution: Step to which the values were rounded, in their unit; None where it is not known.
 
     Raises:
         ValueError: No value, or one that is not positive and finite.
@@ -60,10 +71,25 @@ def log_t_interval(values: Sequence[float], level: float = LEVEL) -> Estimate:
     """
     logs = logs_of(values)
     mean = _mean(logs)
-    if len(logs) < 2:
-        return Estimate(value=math.exp(mean), low=None, high=None, count=1)
-    reach = t_quantile((1 + level) / 2, len(logs) - 1) * math.sqrt(variance(logs) / len(logs))
-    return Estimate(value=math.exp(mean), low=antilog(mean - reach), high=antilog(mean + reach), count=len(logs))
+    value, count = math.exp(mean), len(logs)
+    step = log_step(logs) if resolution is None else resolution / value
+    if count < 2 or step is None:
+        return Estimate(value=value, low=None, high=None, count=count)
+    reach = max(t_quantile((1 + level) / 2, count - 1) * math.sqrt(variance(logs) / count), step / 2)
+    return Estimate(value=value, low=antilog(mean - reach), high=antilog(mean + reach), count=count)
+
+
+def log_step(logs: Sequence[float]) -> float | None:
+    """Step to which values were rounded, as far as their logarithms show it.
+
+    The least distance between two that differ, where some are equal; 0 where none are. None where all are equal.
+    """
+    ordered = sorted(logs)
+    gaps = [after - before for before, after in pairwise(ordered)]
+    apart = [gap for gap in gaps if gap > EQUAL]
+    if gaps and not apart:
+        return None
+    return min(apart) if len(apart) < len(gaps) else 0.0
 
 
 def wilson_interval(successes: int, trials: int, level: float = LEVEL) -> Estimate:

@@ -12,7 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oildrop.rules.records import Record
-from oildrop.rules.statistics import LEVEL, antilog, logs_of, t_quantile, t_two_sided_p, variance
+from oildrop.rules.statistics import (
+    EQUAL,
+    LEVEL,
+    antilog,
+    log_step,
+    logs_of,
+    t_quantile,
+    t_two_sided_p,
+    variance,
+)
 
 POWER = 0.8
 """Chance of being seen that a difference must have before it counts as detectable."""
@@ -51,17 +60,30 @@ class RankTest(Record):
     smaller_first: float
 
 
+def shows_no_scatter(first: Sequence[float], second: Sequence[float], *, paired: bool) -> bool:
+    """Whether all pairs have one ratio (`paired`), or each set one value: no t test applies, the rank test does."""
+    logs = [logs_of(first), logs_of(second)]
+    tested = [[a - b for a, b in zip(*logs, strict=True)]] if paired else logs
+    return _no_scatter(tested)
+
+
+def _no_scatter(tested: Sequence[Sequence[float]]) -> bool:
+    return all(max(logs) - min(logs) <= EQUAL for logs in tested)
+
+
 def paired_ratio(first: Sequence[float], second: Sequence[float], level: float = LEVEL) -> Ratio:
     """Ratio first/second with a t interval over the log ratios of pairs `first[i]`, `second[i]`.
 
     Raises:
-        ValueError: Unequal lengths, fewer than two pairs, or a value that is not positive and finite.
+        ValueError: Unequal lengths, fewer than two pairs, a value that is not positive and finite, or no scatter.
 
     Source: Student (1908), as for one set, applied to log ratios.
     """
     if len(first) != len(second):
         raise ValueError(f"{len(first)} and {len(second)} values do not pair: pass one partner for each")
-    differences = [a - b for a, b in zip(logs_of(first), logs_of(second), strict=True)]
+    logs = [logs_of(first), logs_of(second)]
+    differences = [a - b for a, b in zip(*logs, strict=True)]
+    _refuse_no_scatter([differences])
     spread = variance(differences)
     return _ratio(
         mean=math.fsum(differences) / len(differences),
@@ -71,6 +93,7 @@ def paired_ratio(first: Sequence[float], second: Sequence[float], level: float =
         paired=True,
         count=len(differences),
         level=level,
+        step=_common_step(logs),
     )
 
 
@@ -78,35 +101,51 @@ def welch_ratio(first: Sequence[float], second: Sequence[float], level: float = 
     """Ratio first/second of geometric means of independent sets with unequal variances (Welch on logarithms).
 
     Raises:
-        ValueError: Fewer than two values in a set, or one that is not positive and finite.
+        ValueError: Fewer than two values in a set, one that is not positive and finite, or no scatter.
 
     Source: Welch, "The generalization of 'Student's' problem when several different population
         variances are involved", Biometrika 34 (1947); degrees of freedom by Satterthwaite (1946).
     """
     logs = [logs_of(first), logs_of(second)]
     spreads = [variance(side) for side in logs]
+    _refuse_no_scatter(logs)
     shares = [spread / len(side) for spread, side in zip(spreads, logs, strict=True)]
     means = [math.fsum(side) / len(side) for side in logs]
-    weight = sum(share**2 / (len(side) - 1) for share, side in zip(shares, logs, strict=True))
+    weight = math.fsum(share**2 / (len(side) - 1) for share, side in zip(shares, logs, strict=True))
     return _ratio(
         mean=means[0] - means[1],
         error=math.sqrt(sum(shares)),
         sd=math.sqrt(sum(spreads) / 2),
-        freedom=sum(shares) ** 2 / weight if weight else len(first) + len(second) - 2,
+        freedom=sum(shares) ** 2 / weight,
         paired=False,
         count=min(len(first), len(second)),
         level=level,
+        step=_common_step(logs),
     )
 
 
-def _ratio(*, mean: float, error: float, sd: float, freedom: float, paired: bool, count: int, level: float) -> Ratio:
-    reach = t_quantile((1 + level) / 2, freedom) * error
-    certain = 1.0 if mean == 0 else 0.0  # without any scatter the means are either equal or not
+def _refuse_no_scatter(tested: Sequence[Sequence[float]]) -> None:
+    if len(tested[0]) > 1 and _no_scatter(tested):
+        raise ValueError("values without scatter have no t interval; a rank test needs none")
+
+
+def _common_step(logs: Sequence[Sequence[float]]) -> float:
+    """Step to which both sets were rounded: the widest that one of them shows, 0 where none does."""
+    return max(log_step(side) or 0.0 for side in logs)
+
+
+def _ratio(
+    *, mean: float, error: float, sd: float, freedom: float, paired: bool, count: int, level: float, step: float
+) -> Ratio:
+    """The record; each mean may be off by half a `step` however little its set scatters."""
+    quantile = t_quantile((1 + level) / 2, freedom)
+    error = max(error, step / quantile)
+    reach = quantile * error
     return Ratio(
         value=antilog(mean),
         low=antilog(mean - reach),
         high=antilog(mean + reach),
-        p_value=t_two_sided_p(mean / error, freedom) if error else certain,
+        p_value=t_two_sided_p(mean / error, freedom),
         log_standard_error=error,
         log_sd=sd,
         degrees_of_freedom=freedom,

@@ -32,7 +32,8 @@ def scaling_sentence(comparison: Comparison) -> str:
         return f"Scaling efficiency: {comparison.sentence}"
     where = f"of {comparison.a} against {comparison.b}"
     if comparison.ci95_low is None or comparison.ci95_high is None:
-        return f"Scaling efficiency {where}: {comparison.ratio:.3f}, without an interval: too few runs."
+        why = "without an interval: too few runs, or no scatter in them"
+        return f"Scaling efficiency {where}: {comparison.ratio:.3f}, {why}."
     interval = f"95 % interval {comparison.ci95_low:.3f} to {comparison.ci95_high:.3f}"
     return f"Scaling efficiency {where}: {comparison.ratio:.3f} ({interval})."
 

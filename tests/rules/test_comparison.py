@@ -95,7 +95,9 @@ def test_as_fast_as_needs_a_lower_bound_of_098():
 def test_the_bound_of_098_is_sharp(low, verdict):
     # Log ratios x, -x, x, -x: mean 0, variance 4x²/3, so the lower end is exp(-3.182446 x / sqrt(3)).
     x = -math.log(low) * math.sqrt(3) / 3.182446
-    found = compare(side("A", [math.exp(-x), math.exp(x)] * 2), side("B", [1.0] * 4))
+    hardness = [1.0, 1.1, 1.2, 1.3]
+    times = [each * math.exp(sign * x) for each, sign in zip(hardness, (-1, 1, -1, 1), strict=True)]
+    found = compare(side("A", times), side("B", hardness))
     assert (found.ci95_low, found.verdict) == (pytest.approx(low, abs=1e-6), verdict)
 
 
@@ -141,6 +143,27 @@ def test_failures_bring_the_rank_test_with_failures_tied_worst():
     assert found.p_value == pytest.approx(2 / 252)
     assert found.sentence == (
         "A does better than B: 5 of 5 against 1 of 5 succeeded (rank test with failures tied worst, p = 0.0079)"
+    )
+
+
+def test_values_without_scatter_are_ranked_and_get_no_interval():
+    found = compare(side("A", [10.0] * 5), side("B", [12.0] * 5))
+    assert (found.method, found.unit, found.verdict) == ("exact rank-sum", "pair", "a_better")
+    assert (found.ratio, found.ci95_low, found.as_fast) == (pytest.approx(1.2), None, None)
+    assert found.p_value == pytest.approx(2 / 252)
+    assert found.sentence == (
+        "A is 1.20× as fast as B in all runs (5 pairs, no scatter and so no interval; rank test, p = 0.0079)"
+    )
+    few = compare(side("A", [10.0] * 3), side("B", [12.0] * 3, first_seed=9))
+    assert (few.verdict, few.unit) == ("unresolved", "run")
+    assert few.sentence == (
+        "Whether A is as fast as B is unresolved (1.20×, 3 and 3 runs): values without scatter leave no interval "
+        "(rank test, p = 0.1)"
+    )
+    same = compare(side("A", [10.0] * 5), side("B", [10.0] * 5))
+    assert (same.verdict, same.p_value) == ("unresolved", 1.0)
+    assert same.sentence == (
+        "A and B have the same time_to_target_s in all runs (5 pairs): nothing finer than its resolution is claimed"
     )
 
 

@@ -40,7 +40,7 @@ def test_interval_equals_scipys_one_sample_t_on_logs(values):
 
     logs = np.log(values)
     estimate = log_t_interval(values)
-    if sem(logs) < 1e-9:
+    if np.diff(np.sort(logs)).min() < 1e-9:  # equal values show a step, which widens the interval
         return
     low, high = t.interval(0.95, len(values) - 1, loc=logs.mean(), scale=sem(logs))
     assert math.log(estimate.low) == pytest.approx(max(low, -745), rel=1e-7, abs=1e-7)
@@ -60,6 +60,53 @@ def test_interval_by_hand():
 def test_one_run_has_an_estimate_and_no_interval():
     estimate = log_t_interval([7.0])
     assert (estimate.value, estimate.low, estimate.high, estimate.count) == (pytest.approx(7.0), None, None, 1)
+
+
+def test_equal_values_have_no_interval_unless_their_resolution_is_known():
+    unknown, known = log_t_interval([20.0] * 5), log_t_interval([20.0] * 5, resolution=0.4)
+    assert (unknown.value, unknown.low, unknown.high, unknown.count) == (pytest.approx(20.0), None, None, 5)
+    assert (known.low, known.high) == (pytest.approx(20 * math.exp(-0.01)), pytest.approx(20 * math.exp(0.01)))
+
+
+def test_an_interval_reaches_half_a_step_at_least():
+    # Nine values on one step, one on the next: Student alone would reach 2.262 * 0.316 / sqrt(10) = 0.226 steps.
+    estimate = log_t_interval([10.0] * 9 + [10.2])
+    assert math.log(estimate.high / estimate.low) == pytest.approx(math.log(1.02))
+    wide = log_t_interval([9.0, 10.0, 11.0, 12.0, 13.0], resolution=0.1)
+    assert wide == log_t_interval([9.0, 10.0, 11.0, 12.0, 13.0])
+
+
+def coverage(draw, sets=1500, **fields):
+    """Share of `sets` whose interval holds the true value, which is 1; no interval holds everything."""
+    dice = np.random.default_rng(1908)
+    found = [log_t_interval(list(draw(dice)), **fields) for _ in range(sets)]
+    return sum(one.low is None or one.low <= 1 <= one.high for one in found) / sets
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.004, 0.01, 0.02, 0.05])
+@pytest.mark.parametrize("place", [0.0, 0.25, 0.5])
+def test_intervals_of_rounded_values_cover(spread, place):
+    # Steps of 2 %, as evaluations are spaced; the truth lies on a step, beside it, or half-way to the next.
+    def draw(dice):
+        logs = spread * dice.standard_normal(5)
+        return np.exp(0.02 * (np.round(logs / 0.02 + place) - place))
+
+    assert coverage(draw, resolution=0.02 * 1.0001) >= 0.93
+    assert coverage(draw) >= 0.93
+
+
+def test_intervals_of_heavy_tailed_values_cover():
+    for freedom in (2, 3, 5):
+        assert coverage(lambda dice, freedom=freedom: np.exp(0.03 * dice.standard_t(freedom, 5))) >= 0.93
+
+
+def test_intervals_over_the_means_of_sessions_cover_what_holds_beyond_them():
+    # Five sessions of three runs: as much scatter between sessions as within.
+    def draw(dice):
+        return np.exp(0.05 * dice.standard_normal((5, 1)) + 0.05 * dice.standard_normal((5, 3)))
+
+    assert coverage(lambda dice: [geometric_mean(list(session)) for session in draw(dice)]) >= 0.93
+    assert coverage(lambda dice: draw(dice).ravel()) < 0.9  # runs of one session are no independent values
 
 
 def test_interval_scales_with_the_unit():

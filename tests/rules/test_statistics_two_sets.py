@@ -14,6 +14,7 @@ from oildrop.rules.statistics_two_sets import (
     paired_ratio,
     rank_sum_test,
     runs_needed,
+    shows_no_scatter,
     welch_ratio,
 )
 
@@ -59,16 +60,46 @@ def test_pairing_takes_out_what_the_pairs_share():
 def test_swapping_the_sets_inverts_the_ratio(pairs):
     a, b = [list(side) for side in zip(*pairs, strict=True)]
     for test in (paired_ratio, welch_ratio):
+        if shows_no_scatter(a, b, paired=test is paired_ratio):
+            continue
         forward, backward = test(a, b), test(b, a)
         assert forward.value * backward.value == pytest.approx(1)
         assert math.log(forward.low) == pytest.approx(-math.log(backward.high), rel=1e-6, abs=1e-9)
         assert forward.p_value == pytest.approx(backward.p_value)
 
 
-def test_sets_without_scatter_are_either_equal_or_not():
-    assert welch_ratio([2.0, 2.0], [2.0, 2.0]).p_value == 1.0
-    apart = welch_ratio([2.0, 2.0], [1.0, 1.0])
-    assert (apart.p_value, apart.low, apart.high) == (0.0, pytest.approx(2.0), pytest.approx(2.0))
+def test_sets_without_scatter_have_no_t_interval():
+    for first, second, test in [([2.0, 2.0], [1.0, 1.0], welch_ratio), ([2.0, 4.0], [1.0, 2.0], paired_ratio)]:
+        assert shows_no_scatter(first, second, paired=test is paired_ratio)
+        with pytest.raises(ValueError, match="rank test"):
+            test(first, second)
+    assert not shows_no_scatter([2.0, 4.0], [1.0, 2.0], paired=False)
+    assert not shows_no_scatter([2.0, 2.0], [1.0, 1.1], paired=True)
+
+
+def test_a_ratio_is_never_finer_than_the_step_that_its_values_show():
+    # Nine of ten values on one step and one on the next: the t interval alone would reach 0.23 steps.
+    step = math.log(1.02)
+    lumpy, smooth = [10.0] * 9 + [10.2], [10.2 * math.exp(1e-4 * place) for place in range(10)]
+    ratio = welch_ratio(lumpy, smooth)
+    assert math.log(ratio.high / ratio.low) / 2 == pytest.approx(step)
+    assert ratio.p_value > 0.05
+    free = [value * math.exp(1e-6 * place) for place, value in enumerate(lumpy)]  # as scattered, without ties
+    assert welch_ratio(free, smooth).p_value < 0.001
+
+
+@pytest.mark.parametrize("spread", [0.1, 0.3, 0.5, 1.0])
+def test_rounded_values_of_one_source_seldom_seem_to_differ(spread):
+    # Rounding is worst for a source half-way between two steps.
+    dice = np.random.default_rng(13)
+    told = 0
+    for _ in range(400):
+        first, second = (list(np.round(100.5 + spread * dice.standard_normal(6))) for _ in range(2))
+        if shows_no_scatter(first, second, paired=False):
+            told += rank_sum_test(first, second).p_value < 0.05
+        else:
+            told += welch_ratio(first, second).p_value < 0.05
+    assert told / 400 <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 400)
 
 
 def test_unpaired_lengths_are_refused():
