@@ -64,7 +64,18 @@ def _set_run(row: RunRow) -> SetRun:
         scenario=spec.scenario,
         unranked=_why_unranked(spec),
         rate_per_s=rate_given(spec),
+        censored_s=_censored_s(row),
+        seed=spec.seed,
+        session_id=spec.session_id,
     )
+
+
+def _censored_s(row: RunRow) -> float | None:
+    """From run_start to the end of a run that used up its samples, its teardown included, seconds."""
+    setup = row.headlines.get("setup_s")
+    if row.outcome != "target_missed" or row.elapsed_s is None or setup is None or setup.value is None:
+        return None
+    return row.elapsed_s - setup.value
 
 
 def rate_given(spec: RunSpec) -> float | None:

@@ -21,8 +21,11 @@ from oildrop.rules.statistics import (
     standing,
     wilson_interval,
 )
+from oildrop.rules.survival import Median, median_time
 
 NOT_COUNTED = frozenset({"started", "unsupported", "withdrawn"})
+
+NO_SCATTER = "{} equal values have no interval: scatter finer than their resolution leaves no trace in them"
 
 SummaryStanding = Literal["ranked", "provisional", "anecdote", "unranked"]
 
@@ -38,6 +41,10 @@ class SetRun:
         scenario: How requests arrived; None for a training.
         unranked: Why this run is never ranked, whatever its tier, as for what it chose to serve; None where it may be.
         rate_per_s: Queries a second that were offered, where somebody gave the rate; None where it was searched for.
+        censored_s: Time from run_start up to which the target is known not to have been reached, of a run that used
+            up its samples; None of any other, and where it is unknown.
+        seed: Pairs it with runs of other configurations; None where nobody compares.
+        session_id: What it shares a sitting with; None where nobody asks.
     """
 
     benchmark: str
@@ -57,6 +64,9 @@ class SetRun:
     scenario: str | None = None
     unranked: str | None = None
     rate_per_s: float | None = None
+    censored_s: float | None = None
+    seed: int | None = None
+    session_id: str | None = None
 
     @property
     def configuration(self) -> tuple[str, ...]:
@@ -81,6 +91,10 @@ class Summary(Record):
         ci95_low: Log-t 95 % interval, with `ci95_high`; None beside a null or single estimate.
         success_rate: ok / runs, with Wilson's 95 % interval; None without a counted run.
         expected_time_to_success_s: All time over successes; no interval is claimed.
+        median_time_to_target_s: Time by which half of the runs reach the target, those that missed it censored and
+            those that failed never, with Brookmeyer and Crowley's 95 % interval (an end is None where nothing bounds
+            it). None where all succeeded, for then `estimate` speaks, and of other kinds than `to_target`.
+        sessions: Sittings that the counted runs belong to; they are what a claim beyond them would count.
         reason: Why something above is None, or why the standing is `unranked`.
     """
 
@@ -107,6 +121,10 @@ class Summary(Record):
     success_ci95_low: float | None
     success_ci95_high: float | None
     expected_time_to_success_s: float | None
+    median_time_to_target_s: float | None
+    median_ci95_low_s: float | None
+    median_ci95_high_s: float | None
+    sessions: int
     standing: SummaryStanding
     reason: str | None
 
@@ -149,9 +167,10 @@ def _summary(group: Sequence[SetRun], metric: str) -> Summary:
     ok = sum(run.outcome == "ok" for run in counted)
     estimate, why_no_estimate = _estimate(counted, metric)
     time_s, why_no_time = _expected_time(counted, ok)
+    median, why_no_median = _median(counted, ok)
     rank, why_unranked = _standing(group, counted)
     rate = wilson_interval(ok, len(counted)) if counted else None
-    reasons = dict.fromkeys(why for why in (why_unranked, why_no_estimate, why_no_time) if why)
+    reasons = dict.fromkeys(why for why in (why_unranked, why_no_estimate, why_no_time, why_no_median) if why)
     return Summary(
         benchmark=shared.benchmark,
         tier=shared.tier,
@@ -176,6 +195,10 @@ def _summary(group: Sequence[SetRun], metric: str) -> Summary:
         success_ci95_low=rate.low if rate else None,
         success_ci95_high=rate.high if rate else None,
         expected_time_to_success_s=time_s,
+        median_time_to_target_s=median.value if median else None,
+        median_ci95_low_s=median.low if median else None,
+        median_ci95_high_s=median.high if median else None,
+        sessions=len({run.session_id for run in counted}),
         standing=rank,
         reason="; ".join(reasons) or None,
     )
@@ -192,7 +215,9 @@ def _estimate(counted: Sequence[SetRun], metric: str) -> tuple[Estimate | None, 
     if len(values) < len(counted):
         return None, f"{len(counted) - len(values)} of {len(counted)} runs carry no {metric} above 0"
     estimate = log_t_interval(values)
-    return estimate, None if estimate.count > 1 else "1 run has no interval"
+    if estimate.low is not None:
+        return estimate, None
+    return estimate, "1 run has no interval" if estimate.count == 1 else NO_SCATTER.format(estimate.count)
 
 
 def _expected_time(counted: Sequence[SetRun], ok: int) -> tuple[float | None, str | None]:
@@ -205,6 +230,26 @@ def _expected_time(counted: Sequence[SetRun], ok: int) -> tuple[float | None, st
         unknown = len(counted) - len(times_s)
         return None, f"expected time to success unknown: {unknown} of {len(counted)} runs have no known duration"
     return expected_time_to_success_s(times_s, ok), None
+
+
+def _median(counted: Sequence[SetRun], ok: int) -> tuple[Median | None, str | None]:
+    """The median time to target of runs of which some did not reach it, and why there is none."""
+    if not counted or counted[0].kind != "to_target" or ok == len(counted):
+        return None, None
+    times_s = [_known_time_s(run) for run in counted]
+    known = [time_s for time_s in times_s if time_s is not None]
+    if len(known) < len(counted):
+        return None, f"no median: {len(counted) - len(known)} of {len(counted)} runs have no known time"
+    median = median_time(known, [run.outcome == "ok" for run in counted])
+    return median, None if median.value is not None else "no median: fewer than half of the runs reach the target"
+
+
+def _known_time_s(run: SetRun) -> float | None:
+    """Its time to target, or how long it is known not to have reached it; None where that is unknown."""
+    if run.outcome in ("ok", "target_missed"):
+        time_s = run.value if run.outcome == "ok" else run.censored_s
+        return time_s if time_s is not None and 0 < time_s < math.inf else None
+    return math.inf
 
 
 def _standing(group: Sequence[SetRun], counted: Sequence[SetRun]) -> tuple[SummaryStanding, str | None]:

@@ -75,13 +75,43 @@ def test_one_failure_withdraws_the_estimate_and_leaves_the_expected_time(outcome
     summary = one([OK, OK, OK, OK, failed(outcome)])
     assert (summary.estimate, summary.ci95_low, summary.ci95_high) == (None, None, None)
     assert summary.expected_time_to_success_s == (4 * 25.0 + 60.0) / 4
-    assert summary.reason == "1 of 5 runs did not succeed, so time_to_target_s has no estimate"
+    assert summary.reason.startswith("1 of 5 runs did not succeed, so time_to_target_s has no estimate")
     assert (summary.ok, summary.failed, summary.standing) == (4, 1, "ranked")
     # Wilson's interval for 4 of 5, from a printed table
     assert (summary.success_ci95_low, summary.success_ci95_high) == (
         pytest.approx(0.3755, abs=1e-4),
         pytest.approx(0.9638, abs=1e-4),
     )
+
+
+def test_a_set_with_failures_has_a_median_with_missed_runs_censored():
+    ok = [replace(OK, value=value) for value in (18.0, 20.0, 22.0)]
+    missed = replace(failed("target_missed"), censored_s=50.0)
+    summary = one([*ok, missed, failed("crash")])
+    # By hand: 4/5 after 18, 3/5 after 20, 2/5 after 22.
+    assert summary.median_time_to_target_s == 22.0
+    assert summary.median_ci95_low_s == 18.0  # of 4/5 the log-log interval reaches down to 0.20
+    assert summary.median_ci95_high_s is None
+    early = one([*ok, replace(missed, censored_s=19.0), failed("crash")])
+    # The one censored at 19 leaves 3 at risk at 20: 4/5 * 2/3 = 8/15 after it, 4/15 after 22.
+    assert early.median_time_to_target_s == 22.0
+    earlier = one([*ok, replace(missed, censored_s=1.0), replace(missed, censored_s=1.0)])
+    assert earlier.median_time_to_target_s == 20.0  # 2/3, then 1/3
+    assert one(ok).median_time_to_target_s is None  # the estimate speaks
+
+
+def test_a_median_that_cannot_be_known_is_null_with_its_reason():
+    never = one([OK, failed("oom"), failed("oom")])
+    assert never.median_time_to_target_s is None
+    assert "no median: fewer than half of the runs reach the target" in never.reason
+    unknown = one([OK, OK, failed("target_missed")])
+    assert unknown.median_time_to_target_s is None
+    assert "no median: 1 of 3 runs have no known time" in unknown.reason
+
+
+def test_sessions_of_counted_runs_are_counted():
+    runs = [replace(OK, value=value, session_id=f"day{value % 2:.0f}") for value in (18.0, 19.0, 20.0)]
+    assert one([*runs, replace(OK, session_id="day9", seeds_chosen=True)]).sessions == 2
 
 
 def test_every_outcome_either_counts_or_is_listed_as_not_counting():
@@ -126,7 +156,7 @@ def test_a_value_that_is_missing_or_impossible_leaves_no_estimate(value):
 
 
 def test_fixed_work_has_throughput_and_no_rank():
-    summary = one([replace(OK, kind="fixed_work", tier="smoke", value=100.0)] * 5)
+    summary = one(replace(OK, kind="fixed_work", tier="smoke", value=value) for value in (80.0, 100.0, 125.0))
     assert (summary.metric, summary.estimate) == ("train_samples_per_s", pytest.approx(100.0))
     assert (summary.standing, summary.reason) == ("unranked", "fixed work is never ranked")
 
@@ -176,6 +206,14 @@ def test_probes_and_unknown_scenarios_are_never_summarised():
 
 
 def test_what_a_served_run_chose_can_unrank_it():
-    summary = one([replace(SERVED, unranked="random weights are never ranked")] * 5)
+    summary = one(
+        replace(SERVED, value=value, unranked="random weights are never ranked") for value in (9.0, 12.0, 16.0)
+    )
     assert (summary.standing, summary.reason) == ("unranked", "random weights are never ranked")
     assert summary.estimate == pytest.approx(12.0)
+
+
+def test_equal_values_have_an_estimate_and_no_interval():
+    summary = one([OK] * 5)
+    assert (summary.estimate, summary.ci95_low, summary.ci95_high) == (pytest.approx(20.0), None, None)
+    assert summary.reason.startswith("5 equal values have no interval")
