@@ -302,7 +302,7 @@ def _meters(s: Snapshot) -> list[Advice]:
 
 def _meter(meter: MeterInfo) -> Advice:
     name = f"meter-{meter.name}" + (f"-{meter.device}" if meter.device else "")
-    if meter.status == "measured":
+    if meter.status != "not_measured":
         return Advice(
             id=name, status="good", what=f"The {meter.name} meter answers.", evidence=meter.method or "it answers"
         )

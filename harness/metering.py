@@ -7,12 +7,16 @@ from collections.abc import Sequence
 
 from oildrop.harness.meters.interface import MeterInfo
 from oildrop.harness.meters.open_meters import open_meters
+from oildrop.harness.meters.update_period import LOOK_S
 from oildrop.harness.recorder import Recorder
 from oildrop.harness.sampler import Sampler
 from oildrop.harness.system.device_ids import salted_id
 from oildrop.results.bundle.telemetry import TelemetryRow
 from oildrop.results.bundle.write import BundleWriter
 from oildrop.rules import keys
+
+_KNOWN = ("seen_fraction", "least_window_s", "power_limit_w", "uncertainty", "certificate")
+"""Words of a meter that are logged where it has them."""
 
 
 class Metering:
@@ -37,7 +41,13 @@ class Metering:
         meters = open_meters(backend, worker_pid, device_uuids=device_uuids or None, salt=salt)
         for meter in meters:
             self._record(meter.info())
-        self._sampler = Sampler(meters, start_ns=start_ns, on_rows=self._rows.put, on_meter_change=self._changes.put)
+        self._sampler = Sampler(
+            meters,
+            start_ns=start_ns,
+            on_rows=self._rows.put,
+            on_meter_change=self._changes.put,
+            look_s=LOOK_S,
+        )
 
     def start(self) -> None:
         """Begin to sample."""
@@ -65,6 +75,7 @@ class Metering:
             "method": info.method,
             "device": info.device,
             "update_period_s": info.update_period_s,
+            **{name: value for name in _KNOWN if (value := getattr(info, name)) is not None},
             "sample_count": sample_count,
             "max_gap_s": max_gap_s,
         }

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from random import SystemRandom
 
 from oildrop.harness.meters.interface import Meter, MeterInfo
+from oildrop.harness.meters.update_period import look
 from oildrop.results.bundle.telemetry import TelemetryRow
 
 PERIOD_S = 0.25
@@ -58,6 +59,7 @@ class Sampler:
         on_meter_change: Takes the new info of a meter that failed.
         period_s: Mean time between two samples, seconds; each is drawn from period_s * (1 ± jitter).
         draw: Uniform in [0, 1), by the operating system's randomness.
+        look_s: How long meters that can be polled are first asked quickly, to find how often they move, seconds.
     """
 
     def __init__(
@@ -73,13 +75,14 @@ class Sampler:
         clock: Callable[[], int] = time.monotonic_ns,
         draw: Callable[[], float] = _SYSTEM_RANDOM.random,
         stop_limit_s: float = STOP_LIMIT_S,
+        look_s: float = 0.0,
     ) -> None:
         self._records = [MeterRecord(meter=meter, info=meter.info()) for meter in meters]
         self._start_ns = start_ns
         self._on_rows = on_rows
         self._on_meter_change = on_meter_change
         self._period_s, self._jitter, self._flush_s = period_s, jitter, flush_s
-        self._clock, self._draw, self._stop_limit_s = clock, draw, stop_limit_s
+        self._clock, self._draw, self._stop_limit_s, self._look_s = clock, draw, stop_limit_s, look_s
         self._rows: list[TelemetryRow] = []
         self._flushed_ns = start_ns
         self._inside: MeterRecord | None = None
@@ -115,14 +118,14 @@ class Sampler:
             self._give_up()
             return
         for record in self._records:
-            record.meter.close()
+            self._close(record)
         if self._error is not None:
             raise self._error
 
     def sample_once(self) -> None:
         """Read every meter that still measures, and hand over what is a second old."""
         for record in self._records:
-            if record.info.status == "measured" and not self._abandoned:
+            if record.info.status != "not_measured" and not self._abandoned:
                 self._sample(record)
         if (self._clock() - self._flushed_ns) / 1e9 >= self._flush_s:
             self.flush()
@@ -136,6 +139,7 @@ class Sampler:
 
     def _run(self) -> None:
         try:
+            self._look()
             delay_s = self._period_s * self._draw()
             while not self._stop.wait(delay_s):
                 self.sample_once()
@@ -146,6 +150,25 @@ class Sampler:
         except Exception as error:  # kept for `stop`, which raises it in the caller's thread
             self._error = error
         self._cpu_s = time.thread_time()
+
+    def _look(self) -> None:
+        """Find the update periods of meters that can be polled; what they do not tell stays as the vendor says."""
+        polled = [record for record in self._records if record.info.pollable and record.info.status != "not_measured"]
+        if not polled or not self._look_s:
+            return
+        self.sample_once()  # The run may start meanwhile.
+        meters = [record.meter for record in polled]
+        found = look(meters, look_s=self._look_s, clock=self._clock, draw=self._draw, stopped=self._stop.wait)
+        for record, period_s in zip(polled, found, strict=True):
+            if period_s is not None:
+                record.info = replace(record.info, update_period_s=period_s)
+
+    def _close(self, record: MeterRecord) -> None:
+        """Let the meter go; one that counted its own updates says their period now."""
+        period_s = record.meter.info().update_period_s
+        if not record.info.pollable and record.info.status != "not_measured":
+            record.info = replace(record.info, update_period_s=period_s)
+        record.meter.close()
 
     def _sample(self, record: MeterRecord) -> None:
         self._inside = record

@@ -104,4 +104,4 @@ def _energy_gap(meters: Sequence[Meter]) -> list[Meter]:
 
 def _measures_energy(meter: Meter) -> bool:
     info = meter.info()
-    return info.status == "measured" and info.name in ENERGY_METERS and getattr(meter, "measures_energy", True)
+    return info.status != "not_measured" and info.name in ENERGY_METERS and getattr(meter, "measures_energy", True)
