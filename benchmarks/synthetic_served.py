@@ -181,6 +181,8 @@ class _Log:
         )
         self.say(keys.PHASE, "eval")
         self._chunks(requests, answers)
+        self.say(keys.PHASE, "probe")
+        self.say(keys.REPEATS, 24, new_ns=[20 * MS] * 24, repeated_ns=[20 * MS] * 24)
         self.say(keys.PHASE, "teardown")
         self.say(keys.MEMORY, 4 * 10**8, scope="process")
         self.say(keys.OVERHEAD, 1e-6, proc="supervisor", supervisor_cpu_s=0.02)

@@ -20,6 +20,7 @@ from oildrop.harness.phases import End, benchmark_of, log_memory, open_for, pass
 from oildrop.harness.prefill import prefill_beside, read_through, transfers_of
 from oildrop.harness.served_end import answers_of, end_of
 from oildrop.results.bundle.requests import write_answers, write_requests
+from oildrop.harness.repeats import is_probed, look_for_cache
 from oildrop.rules import keys
 from oildrop.rules.errors import UsageError
 from oildrop.rules.evidence import AnswerTable, RequestTable
@@ -62,6 +63,11 @@ def run_serving(spec: RunSpec, orders: Orders, emitter: Emitter, heartbeat: Hear
         heartbeat.progress += 1
     with phase(emitter, "teardown"):
         log_memory(device, spec, emitter)
+    if stopped_by == MINIMUM and is_probed(spec):
+        with phase(emitter, "probe"):
+            left_s = spec.limits.deadline_s - (time.monotonic() - began_s)
+            repeats = look_for_cache(task, len(requests.index), spec.seed, left_s / 2)
+            emitter.emit(keys.REPEATS, len(repeats.new_ns), repeats.meta())
     return end_of(spec, requests, answers, stopped_by)
 
 

@@ -10,6 +10,7 @@ from oildrop.rules.case import Case
 from oildrop.rules.catalogue import metrics_of
 from oildrop.rules.checks import (
     answer_checks,
+    cache_checks,
     convergence_checks,
     log_checks,
     machine_checks,
@@ -26,12 +27,13 @@ from oildrop.rules.records import Finding, Judgement, Metric
 from oildrop.rules.rulebook import Rulebook
 from oildrop.rules.verdict import derive
 
-JUDGE_VERSION = "4"
+JUDGE_VERSION = "5"
 """Rises whenever the same evidence may be judged differently."""
 
 CHECK_FILES = (
     log_checks, task_checks, convergence_checks, machine_checks, power_checks,
     rank_checks, serving_checks, answer_checks,
+    cache_checks,
 )  # fmt: skip
 """The files whose import fills the table of checks."""
 

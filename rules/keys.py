@@ -50,10 +50,13 @@ SERVED = "served"
 """What it did: value the queries; meta the requests, those that failed, and why it stopped."""
 SERVER_METRICS = "server_metrics"
 """Figures that an asked server offers of itself: value `before` or `after` the load; meta its samples."""
+REPEATS = "repeats"
+"""Prompts asked again beside new ones, after the clock: value the pairs; meta the times of each to its first token."""
 OUTCOME = "outcome"
 
 PHASES = ("probe", "data", "compile", "gates", "init", "warmup", "train", "serve", "eval", "teardown")
 """Every phase a log may name; a run enters them in this order, `train` and `eval` in turn.
 
+A served run enters `probe` again after `eval`: there a cache is looked for.
 After a `restart` a run enters them anew, without `gates` and `warmup` where its clock runs already.
 """

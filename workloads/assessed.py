@@ -50,8 +50,10 @@ class Kept:
         self._outputs: dict[int, NDArray[Any]] = {}
 
     def keep(self, indices: Sequence[int], outputs: NDArray[Any]) -> None:
-        """Row by row the outputs of requests `indices`, each answered once."""
+        """Row by row the outputs of requests `indices`; of one that is asked again the first stays."""
         for index, output in zip(indices, outputs, strict=True):
+            if index in self._outputs:
+                continue
             entry = (-self._word(index), -index)
             if len(self._largest) < self._most:
                 heapq.heappush(self._largest, entry)

@@ -18,12 +18,14 @@ from oildrop.harness.endpoint.client import Client
 from oildrop.harness.endpoint.drive import Driver, Load
 from oildrop.harness.endpoint.environment import read_target
 from oildrop.harness.endpoint.preflight import server_metrics
+from oildrop.harness.endpoint.repeats import look_for_server_cache
 from oildrop.harness.endpoint.settled import Settled, settle
 from oildrop.harness.endpoint.table import Ledger
-from oildrop.harness.load.stops import DEADLINE, ERROR
+from oildrop.harness.load.stops import DEADLINE, ERROR, MINIMUM
 from oildrop.harness.messages import Emitter, Heartbeat
 from oildrop.harness.orders import Orders
 from oildrop.harness.phases import End, benchmark_of, phase
+from oildrop.harness.repeats import is_probed
 from oildrop.harness.served_end import end_of
 from oildrop.harness.serving import terms_of
 from oildrop.results.bundle.requests import write_requests
@@ -107,6 +109,10 @@ async def _drive(
         _log_served(ledger, stopped_by, emitter)
         if metrics is not None:
             _log_metrics(metrics, await server_metrics(client), emitter)
+        if stopped_by == MINIMUM and is_probed(spec):
+            with phase(emitter, "probe"):
+                repeats = await look_for_server_cache(settled, spec.seed, end_s - time.monotonic())
+                emitter.emit(keys.REPEATS, len(repeats.new_ns), repeats.meta())
         return ledger.table(start_ns), stopped_by
     finally:
         client.close()

@@ -127,7 +127,7 @@ def prompts_unique(judged: Judged) -> Iterator[Broken]:
     if judged.case.evidence.spec.settings.get("requests.prompts") == "repeated":
         yield broken(
             "one prompt was repeated; the run is not ranked",
-            "compare it with a run of unique prompts: more than 10 % faster means that answers come from a cache",
+            "nothing to do; a run of unique prompts says whether answers come from a cache",
         )
 
 

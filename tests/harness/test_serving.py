@@ -83,7 +83,7 @@ def run(tmp_path: Path, scenario: str, way: str = "answers", rate: float | None 
 def test_a_single_stream_leaves_a_whole_bundle(tmp_path: Path) -> None:
     evidence, observed = run(tmp_path, "single-stream")
     assert (evidence.events[-1].value, evidence.events[-1].meta["reason"]) == ("ok", None)
-    assert observed.phases == ["data", "compile", "gates", "init", "warmup", "serve", "eval", "teardown"]
+    assert observed.phases == ["data", "compile", "gates", "init", "warmup", "serve", "eval", "probe", "teardown"]
     told = [event.key for event in evidence.events if event.proc == "worker-0" and event.key != keys.HEARTBEAT]
     marks = (keys.WEIGHTS_SHA256, keys.SEED, keys.SERVE, keys.INIT_STOP, keys.RUN_START, keys.RUN_STOP, keys.SERVED)
     assert [key for key in told if key in marks] == list(marks)
@@ -98,6 +98,24 @@ def test_a_single_stream_leaves_a_whole_bundle(tmp_path: Path) -> None:
     start, stop = evidence.first(keys.RUN_START), evidence.first(keys.RUN_STOP)
     assert start is not None and stop is not None
     assert stop.t_ns - start.t_ns >= max(at for at in requests.last_ns if at is not None) >= 500_000_000
+
+
+def test_prompts_are_asked_again_after_the_clock_and_are_no_faster(tmp_path: Path) -> None:
+    evidence, _ = run(tmp_path, "single-stream")
+    repeats, stop = evidence.first(keys.REPEATS), evidence.first(keys.RUN_STOP)
+    assert repeats is not None and stop is not None and repeats.t_ns > stop.t_ns
+    assert 10 <= repeats.value == len(repeats.meta["new_ns"]) == len(repeats.meta["repeated_ns"]) <= 24
+    assert all(time_ns >= 5_000_000 for name in ("new_ns", "repeated_ns") for time_ns in repeats.meta[name])
+    assert not {"R048", "R049"} & {finding.rule for finding in judge(evidence, load_rulebook()).findings}
+
+
+def test_a_model_that_remembers_its_answers_is_invalid_by_its_rule(tmp_path: Path) -> None:
+    evidence, _ = run(tmp_path, "single-stream", way="remembers")
+    judgement = judge(evidence, load_rulebook())
+    (finding,) = [finding for finding in judgement.findings if finding.rule == "R048"]
+    assert judgement.outcome == "invalid"
+    assert finding.evidence["speedup"] > 5
+    assert "execution.prefix_cache=on" in finding.fix
 
 
 def test_the_terms_are_in_the_log(tmp_path: Path) -> None:

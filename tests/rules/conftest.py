@@ -453,6 +453,8 @@ class ToyServedRun(ToyRun):
             keys.SERVED, stop_s, len(set(self.requests["query"])), requests=self.COUNT, errors=0, stopped_by="minimum"
         )
         self.add(keys.PHASE, stop_s, "eval")
+        times_ns = [(5 + k % 3) * MS for k in range(24)]
+        self.add(keys.REPEATS, stop_s + 0.05, 24, new_ns=times_ns, repeated_ns=times_ns[::-1])
         self.add(keys.PHASE, stop_s + 0.1, "teardown")
         self.add(keys.MEMORY, stop_s + 0.1, 12345, scope="process")
         self.add(keys.OVERHEAD, stop_s + 0.2, 1e-6, proc="supervisor", supervisor_cpu_s=0.01)

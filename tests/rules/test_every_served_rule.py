@@ -125,6 +125,11 @@ def stolen_time(run: Any) -> None:
     )
 
 
+def answered_from_a_cache(run: Any) -> None:
+    meta = run.find(keys.REPEATS)["meta"]
+    meta["repeated_ns"] = [round(new_ns / 1.3) for new_ns in meta["new_ns"]]
+
+
 BREAKERS: dict[str, Callable[[Any], None]] = {
     "R001": second_start,
     "R002": changed_file,
@@ -165,6 +170,8 @@ BREAKERS: dict[str, Callable[[Any], None]] = {
     "R045": few_queries,
     "R046": lambda run: run.find(keys.SERVED)["meta"].update(tokens_counted_by={"usage": 99, "chunks": 1}),
     "R047": lambda run: run.find(keys.SERVED)["meta"].update(ended_by_model=2),
+    "R048": answered_from_a_cache,
+    "R049": lambda run: run.drop(keys.REPEATS),
     **{rule: breaker for rule, breaker in METER_BREAKERS.items() if rule != "R064"},  # which is asked of steps
 }
 
@@ -268,6 +275,34 @@ def test_an_answer_that_was_never_given_cannot_be_assessed(served_run: Any) -> N
 def test_assessed_answers_are_scored_and_compared_whole(served_run: Any, columns: dict[str, list[int]]) -> None:
     served_run.answers.update(columns)
     assert findings_of(served_run) == {"R040"}
+
+
+@pytest.mark.parametrize("key", ["execution.prefix_cache", "endpoint.prefix_cache"])
+def test_a_cache_that_is_declared_is_no_cheat(served_run: Any, key: str) -> None:
+    answered_from_a_cache(served_run)
+    change(served_run, **{key: "on"})
+    assert "R048" not in findings_of(served_run)
+    served_run.drop(keys.REPEATS)
+    assert "R049" not in findings_of(served_run)
+
+
+def test_twenty_of_twenty_four_pairs_over_the_margin_are_sure_and_nineteen_are_not(served_run: Any) -> None:
+    """P(X >= 20) = 12951 / 2^24 and P(X >= 19) = 55455 / 2^24, about 8 and 33 in 10,000."""
+    meta = served_run.find(keys.REPEATS)["meta"]
+    meta.update(new_ns=[1101] * 20 + [500] * 4, repeated_ns=[1000] * 24)
+    assert findings_of(served_run) == {"R048"}
+    meta.update(new_ns=[1101] * 19 + [1100] * 5)
+    assert findings_of(served_run) == set()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"new_ns": [5] * 9, "repeated_ns": [5] * 9}, {"new_ns": [5] * 23}, {"new_ns": ["5"] * 24}, {"repeated_ns": None},
+     {"repeated_ns": [0] * 24}],
+)  # fmt: skip
+def test_times_that_tell_nothing_are_said_to(served_run: Any, damage: dict[str, Any]) -> None:
+    served_run.find(keys.REPEATS)["meta"].update(damage)
+    assert findings_of(served_run) == {"R049"}
 
 
 def test_a_training_is_not_asked_what_served_runs_are(toy_run: Any) -> None:

@@ -53,3 +53,10 @@ def test_what_is_kept_does_not_change_with_the_batch_it_came_in() -> None:
     kept.keep([0], batch)
     batch[:] = 0.0
     assert kept.outputs([0]).tolist() == [[1.0, 1.0]]
+
+
+def test_the_first_output_of_a_request_that_is_asked_again_stays() -> None:
+    kept = Kept(7, most=10)
+    for time in range(3):
+        kept.keep(range(40), np.full((40, 1), float(time)))
+    assert kept.outputs(assessed(7, range(40), SHARES)).tolist() == [[0.0]] * 10

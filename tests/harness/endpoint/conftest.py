@@ -13,6 +13,7 @@ from oildrop.harness.endpoint import run as endpoint_run
 from oildrop.harness.endpoint.address import parse_address
 from oildrop.harness.endpoint.environment import API_KEYS, worker_environment
 from oildrop.harness.phases import End
+from oildrop.harness.repeats import is_probed
 from oildrop.results.bundle.requests import read_requests
 from oildrop.rules.evidence import RequestTable
 from oildrop.rules.loading import load_rulebook
@@ -70,8 +71,9 @@ def benchmark(monkeypatch: pytest.MonkeyPatch) -> Benchmark:
 def make(benchmark: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def made(
         url: str, scenario: str, *, rate_per_s: float | None = None, model: str = "",
-        deadline_s: float = 60.0, tokenizer: Path | None = None, **changes: str,
+        deadline_s: float = 60.0, tokenizer: Path | None = None, probed: bool = False, **changes: str,
     ) -> Made:  # fmt: skip
+        monkeypatch.setattr(endpoint_run, "is_probed", lambda spec: probed and is_probed(spec))
         for name, value in worker_environment(parse_address(url), model, tokenizer).items():
             monkeypatch.setenv(name, value)
         asked = {name.replace("__", "."): value for name, value in changes.items()}

@@ -118,6 +118,15 @@ class Exchange:
         else:
             self.token(0)
 
+    def way_remembers(self) -> None:
+        """A prompt that was asked before is answered at once."""
+        known = self.prompt in self.server.prompts
+        self.server.prompts.add(self.prompt)
+        if known:
+            self.token(0)
+        else:
+            self.way_good()
+
     def way_doubles(self) -> None:
         self.token(0, per_event=2)
 
@@ -284,6 +293,7 @@ class MockServer:
         self.stamps: list[list[int]] = []
         self.heads: list[str] = []
         self.asked: list[dict[str, Any]] = []
+        self.prompts: set[str] = set()
         self.connections = 0
         self.port = 0
 

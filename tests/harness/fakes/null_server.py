@@ -12,6 +12,7 @@ from oildrop.harness.null_task import NullDevice
 from oildrop.rules import keys
 from oildrop.rules.rulebook import Bounds, Terms
 from oildrop.workloads.kept_weights import DamagedCheckpoint
+from oildrop.workloads.protocols import Emission
 
 way = os.environ["FAKE_WORKER"]
 
@@ -37,6 +38,26 @@ class Damaged(NullServe):
         raise DamagedCheckpoint("checkpoint x cannot be read (cut); install Oildrop again")
 
 
+class Remembers(NullServe):
+    """It keeps its answers, and tells nobody."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.seen: set[int] = set()
+        self.known: list[int] = []
+
+    def admit(self, indices: list[int]) -> None:
+        self.known += [index for index in indices if index in self.seen]
+        super().admit([index for index in indices if index not in self.seen])
+        self.seen.update(indices)
+
+    def step(self) -> list[Emission]:
+        if self.known:
+            known, self.known = self.known, []
+            return [Emission(index=index, tokens=(index,) * 4, done=True) for index in known]
+        return super().step()
+
+
 def open_for(spec: Any, orders: Any, emitter: Any) -> NullDevice:
     emitter.emit(keys.PROCESS, "worker-0", {"pid": os.getpid(), "device_uuids": []})
     return NullDevice()
@@ -53,6 +74,6 @@ patched: Any = serving
 patched.open_for = open_for
 patched.terms_of = terms_of
 patched.runtime_of = lambda device: {"version": "0"}
-model = Damaged if way == "damaged" else NullServe
+model = {"damaged": Damaged, "remembers": Remembers}.get(way, NullServe)
 patched.make_serve_task = lambda task, settings, device: model(Works(way == "dies"), output_tokens=4, slots=2)
 worker.main()

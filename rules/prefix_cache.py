@@ -1,0 +1,23 @@
+"""Prefix caches: whether a served run declares one, and how such a run is kept apart from others.
+
+A run that answers from a cache, or whose prompts begin alike, does other work than one that reads every prompt whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from oildrop.rules.records import Scalar
+
+SETTINGS = ("execution.prefix_cache", "endpoint.prefix_cache")
+"""Of an engine of ours, and of a server that somebody else runs: `on` or `off`."""
+
+
+def declares_cache(settings: Mapping[str, Scalar]) -> bool:
+    """Whether what was read before may be used again."""
+    return any(settings.get(key) == "on" for key in SETTINGS)
+
+
+def looks_for_cache(settings: Mapping[str, Scalar]) -> bool:
+    """Whether a run of these settings asks prompts again after its clock: none is declared, and new ones are there."""
+    return not declares_cache(settings) and settings.get("requests.prompts") == "unique"
