@@ -17,12 +17,16 @@ from typing import Any
 from oildrop.harness.meters.interface import MeterError, MeterInfo, Reading
 from oildrop.harness.meters.isolation import ANSWER_LIMIT_S, Answer, ask_module
 from oildrop.harness.meters.nvidia_errors import Meaning, meaning_of
+from oildrop.harness.meters.nvidia_gpm import METRICS, PARTITIONED, UNSUPPORTED, Gpm, supported
 
 MARKS = ("dev/nvidiactl", "dev/nvidia0", "dev/dxg", "proc/driver/nvidia")
 """Traces of an NVIDIA driver: native, in a container, in Windows' Linux subsystem."""
 
 MODULE_MODELS = ("GH200",)
 """Models whose counter covers processor and accelerator together: scope `soc`, not `device`."""
+
+PART_TIME_MODELS = {"A100": 0.25, "H100": 0.25}
+"""Share of the time that the power sensor of a model sees. Source: Yang et al., arXiv:2312.02741 (2023)."""
 
 ENERGY_UPDATE_S = 0.1
 """Slowest update of the total-energy counter that was seen, seconds."""
@@ -107,7 +111,8 @@ class NvidiaMeter:
 
     Quantities: `energy_j`, `power_w` (instant where the driver offers it, else its one-second mean),
     `busy_fraction`, `memory_busy_fraction`, `memory_used_bytes`, `sm_clock_hz`, `memory_clock_hz`,
-    `throttle_bits` (see `throttle_names`), `temperature_celsius`. What the device does not offer is left out.
+    `throttle_bits` (see `throttle_names`), `temperature_celsius`, and from Hopper on those of `nvidia_gpm`. What the
+    device does not offer is left out.
     """
 
     def __init__(self, nvml: Any, uuid: str, device_id: str) -> None:
@@ -119,10 +124,12 @@ class NvidiaMeter:
             model = _text(nvml.nvmlDeviceGetName(self._handle))
         except nvml.NVMLError as error:
             raise MeterError(f"the device was not found: {meaning_of(error.value).text}") from error
+        self._seen_fraction = next((share for name, share in PART_TIME_MODELS.items() if name in model), None)
         self._scope = "soc" if any(name in model for name in MODULE_MODELS) else "device"
         self.absent: dict[str, str] = {}
         self._energy_base_j = 0.0
         self._readers = self._choose_readers()
+        self._gpm = self._open_gpm()
         self._closed = False
 
     def info(self) -> MeterInfo:
@@ -138,6 +145,8 @@ class NvidiaMeter:
             method="NVML " + (", ".join(method) or "utilisation (no energy, no power)"),
             device=self._device_id,
             update_period_s=ENERGY_UPDATE_S if "energy_j" in self._readers else None,
+            pollable=self.measures_energy,
+            seen_fraction=self._seen_fraction,
         )
 
     @property
@@ -155,13 +164,33 @@ class NvidiaMeter:
             if value is not None:
                 scope = self._scope if name.startswith(_POWER_NAMES) else "device"
                 readings.append(Reading(name.partition("/")[0], self._device_id, scope, float(value)))
-        return readings
+        return readings + self._parts()
 
     def close(self) -> None:
         """Shut the library down (it counts its users)."""
         if not self._closed:
             self._closed = True
+            if self._gpm is not None:
+                _ask(self._nvml, self._gpm.close)
             _ask(self._nvml, self._nvml.nvmlShutdown)
+
+    def _parts(self) -> list[Reading]:
+        """What its parts did since the sample before; nothing where it does not count, or not this time."""
+        fractions, _ = _ask(self._nvml, self._gpm.read) if self._gpm is not None else ({}, None)
+        return [Reading(name, self._device_id, "device", value) for name, value in (fractions or {}).items()]
+
+    def _open_gpm(self) -> Gpm | None:
+        """Performance monitoring; None with the reason in `absent`."""
+        if self._is_partitioned():
+            self.absent |= dict.fromkeys(METRICS, PARTITIONED)
+            return None
+        offered, meaning = _ask(self._nvml, lambda: supported(self._nvml, self._handle))
+        gpm = None
+        if offered:
+            gpm, meaning = _ask(self._nvml, lambda: Gpm(self._nvml, self._handle))
+        if gpm is None:
+            self.absent |= dict.fromkeys(METRICS, UNSUPPORTED if meaning is None else meaning.text)
+        return gpm
 
     def _choose_readers(self) -> dict[str, Callable[[], float]]:
         """Try every quantity once; keep those that answer or may answer later."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import pynvml
 import pytest
 
 
@@ -19,6 +20,11 @@ class FakeNvml:
     NVMLError = FakeNVMLError
     NVML_FI_DEV_POWER_INSTANT = 186
     NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU = 1, 2, 0
+    NVML_GPM_METRICS_GET_VERSION = pynvml.NVML_GPM_METRICS_GET_VERSION
+    NVML_GPM_METRIC_SM_UTIL = pynvml.NVML_GPM_METRIC_SM_UTIL
+    NVML_GPM_METRIC_SM_OCCUPANCY = pynvml.NVML_GPM_METRIC_SM_OCCUPANCY
+    NVML_GPM_METRIC_ANY_TENSOR_UTIL = pynvml.NVML_GPM_METRIC_ANY_TENSOR_UTIL
+    NVML_GPM_METRIC_DRAM_BW_UTIL = pynvml.NVML_GPM_METRIC_DRAM_BW_UTIL
 
     def __init__(self) -> None:
         self.codes: dict[str, int] = {}
@@ -29,6 +35,12 @@ class FakeNvml:
         self.mig = 0
         self.links = 4
         self.shutdowns = 0
+        self.gpm = False
+        self.gpm_percent = {2: 80.0, 3: 40.0, 5: 61.5, 10: 72.0}
+        self.gpm_samples: list[SimpleNamespace] = []
+
+    def c_nvmlGpmMetricsGet_t(self) -> SimpleNamespace:
+        return SimpleNamespace(metrics=[SimpleNamespace(nvmlReturn=0, value=0.0) for _ in range(8)])
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         answers: dict[str, Callable[..., Any]] = {
@@ -53,6 +65,11 @@ class FakeNvml:
             "nvmlDeviceGetMigMode": lambda handle: [self.mig, self.mig],
             "nvmlDeviceGetComputeRunningProcesses": lambda handle: [object()],
             "nvmlDeviceGetNvLinkState": lambda handle, link: self._link(link),
+            "nvmlGpmQueryDeviceSupport": lambda handle: SimpleNamespace(isSupportedDevice=int(self.gpm)),
+            "nvmlGpmSampleAlloc": self._alloc,
+            "nvmlGpmSampleGet": lambda handle, sample: sample.times.append(len(sample.times)),
+            "nvmlGpmSampleFree": self.gpm_samples.remove,
+            "nvmlGpmMetricsGet": self._metrics,
             "nvmlShutdown": self._shutdown,
         }
 
@@ -67,6 +84,17 @@ class FakeNvml:
         if link >= self.links:
             raise FakeNVMLError(2 if self.links else 3)
         return 1
+
+    def _alloc(self) -> SimpleNamespace:
+        self.gpm_samples.append(SimpleNamespace(times=[], name=len(self.gpm_samples)))
+        return self.gpm_samples[-1]
+
+    def _metrics(self, asked: SimpleNamespace) -> SimpleNamespace:
+        assert asked.sample1 is not asked.sample2 and asked.sample1.times and asked.sample2.times
+        for metric in asked.metrics[: asked.numMetrics]:
+            found = self.gpm_percent.get(metric.metricId)
+            metric.nvmlReturn, metric.value = (3, float("nan")) if found is None else (0, found)
+        return asked
 
     def _shutdown(self) -> None:
         self.shutdowns += 1

@@ -6,6 +6,7 @@ import pytest
 from oildrop.harness.meters.interface import MeterError
 from oildrop.harness.meters.nvidia import NvidiaMeter, describe, throttle_names
 from oildrop.harness.meters.nvidia_errors import CODES, meaning_of
+from oildrop.harness.meters.nvidia_gpm import METRICS
 
 
 def values(meter: NvidiaMeter) -> dict[str, float]:
@@ -89,6 +90,53 @@ def test_a_device_that_offers_nothing_is_not_measured(nvml) -> None:
         nvml.codes[name] = 3
     info = NvidiaMeter(nvml, "GPU-0", "d").info()
     assert info.status == "not_measured" and "energy_j: the device does not offer it" in (info.reason or "")
+
+
+def test_what_the_parts_do_from_hopper_on(nvml) -> None:
+    nvml.gpm = True
+    meter = NvidiaMeter(nvml, "GPU-0", "d")
+    parts = {name: value for name, value in values(meter).items() if name in METRICS}
+    assert parts == {
+        "sm_active_fraction": 0.8,
+        "sm_occupancy_fraction": 0.4,
+        "tensor_active_fraction": pytest.approx(0.615),
+        "dram_bandwidth_fraction": 0.72,
+    }
+    values(meter)
+    assert [len(sample.times) for sample in nvml.gpm_samples] == [1, 2]  # in turn: each is the older one once
+    meter.close()
+    assert nvml.gpm_samples == []
+
+
+def test_a_part_that_the_device_does_not_count_is_left_out(nvml) -> None:
+    nvml.gpm = True
+    del nvml.gpm_percent[5]
+    assert "tensor_active_fraction" not in values(NvidiaMeter(nvml, "GPU-0", "d"))
+
+
+def test_before_hopper_and_in_a_partition_the_parts_say_why(nvml) -> None:
+    assert "Hopper" in NvidiaMeter(nvml, "GPU-0", "d").absent["sm_active_fraction"]
+    nvml.codes["nvmlGpmQueryDeviceSupport"] = 13
+    assert "too old" in NvidiaMeter(nvml, "GPU-0", "d").absent["sm_active_fraction"]
+    nvml.mig = 1
+    assert "MIG" in NvidiaMeter(nvml, "GPU-0", "d").absent["dram_bandwidth_fraction"]
+
+
+def test_performance_monitoring_that_fails_costs_nothing_else(nvml) -> None:
+    nvml.gpm = True
+    nvml.codes["nvmlGpmMetricsGet"] = 20
+    found = values(NvidiaMeter(nvml, "GPU-0", "d"))
+    assert found["power_w"] == 412.0 and not METRICS.keys() & found.keys()
+    nvml.codes["nvmlGpmSampleGet"] = 4
+    meter = NvidiaMeter(nvml, "GPU-0", "d")
+    assert "permission" in meter.absent["sm_active_fraction"] and len(nvml.gpm_samples) == 2
+
+
+def test_a_sensor_that_sees_part_of_the_time_says_so(nvml) -> None:
+    assert NvidiaMeter(nvml, "GPU-0", "d").info().seen_fraction is None
+    nvml.name = "NVIDIA H100 80GB HBM3"
+    info = NvidiaMeter(nvml, "GPU-0", "d").info()
+    assert info.seen_fraction == 0.25 and info.pollable
 
 
 def test_closing_twice_shuts_down_once(nvml) -> None:
