@@ -96,12 +96,18 @@ def require_served(
             f"execution.prefill_backend = {elsewhere} is for prompts that are read in another process; "
             "set execution.transfer=tcp or shared-memory too"
         )
+    if settings.get("requests.depth_tokens") and settings.get("execution.transfer", "none") != "none":
+        raise UsageError(
+            f"requests.depth_tokens = {settings['requests.depth_tokens']}: rows hold these before any prompt, and caches "
+            "that are sent replace whole rows; use execution.transfer=none or requests.depth_tokens=0"
+        )
     _require_lengths(settings)
 
 
 def _require_lengths(settings: Mapping[str, Scalar]) -> None:
     """Raises UsageError where prompts and answers cannot be drawn or do not fit a document."""
-    longest = 0
+    depth = settings.get("requests.depth_tokens", 0)
+    longest = depth if isinstance(depth, int) else 0
     for what in ("prompt", "output"):
         least, most = (settings.get(f"requests.{what}_tokens_{end}") for end in ("min", "max"))
         if not isinstance(least, int) or not isinstance(most, int):
@@ -115,7 +121,7 @@ def _require_lengths(settings: Mapping[str, Scalar]) -> None:
     document = settings.get("data.document_tokens")
     if isinstance(document, int) and longest > document + 1:
         raise UsageError(
-            f"the longest prompt and answer make {longest} tokens (requests.prompt_tokens_max + "
-            f"requests.output_tokens_max) and a document with its start token holds {document + 1}; ask for fewer, "
+            f"the longest prompt and answer make {longest} tokens (requests.depth_tokens + requests.prompt_tokens_max "
+            f"+ requests.output_tokens_max) and a document with its start token holds {document + 1}; ask for fewer, "
             "or set data.document_tokens higher (--division open)"
         )

@@ -35,16 +35,18 @@ def decoder_serve_flops(
     vocabulary: int,
     input_tokens: int,
     output_tokens: int,
+    depth_tokens: int = 0,
 ) -> int:
     """Model FLOPs of answering one request (`decoder_serve/1`), a count.
 
     A position that sees s others and itself costs 2 N + 4 L H Q (s + 1) in the layers, and 2 V W in the output head
     where a token is predicted from it. The prompt is `input_tokens` positions with one prediction, from its last; each
-    output token but the last is one more position with one prediction. Symbols and what is left out as in
-    `decoder_train_flops_per_token`; N here is without the head.
+    output token but the last is one more position with one prediction. Every position sees `depth_tokens` more, which
+    were read before and cost nothing here. Symbols and what is left out as in `decoder_train_flops_per_token`; N here
+    is without the head.
     """
     key_value_width = width // heads * key_value_heads
     weights = layers * (2 * width * (width + key_value_width) + 3 * width * hidden)
     positions = input_tokens + max(output_tokens - 1, 0)
-    attention = 4 * layers * heads * (width // heads) * (positions * (positions + 1) // 2)
+    attention = 4 * layers * heads * (width // heads) * (positions * depth_tokens + positions * (positions + 1) // 2)
     return 2 * weights * positions + attention + 2 * vocabulary * width * output_tokens

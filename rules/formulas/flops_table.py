@@ -62,6 +62,7 @@ def _decoder_served(settings: Mapping[str, Scalar], input_tokens: int, output_to
         vocabulary=size.vocabulary,
         input_tokens=input_tokens,
         output_tokens=output_tokens,
+        depth_tokens=int(settings.get("requests.depth_tokens", 0)),  # bundles from before this setting have none
     )
 
 

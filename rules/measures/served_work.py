@@ -78,9 +78,10 @@ def _decode_mbu(case: Case) -> float | str:
     if bandwidth is None or bandwidth <= 0:
         return str(event.meta.get("read_bandwidth_reason") or "this machine's read bandwidth has not been measured")
     moved, spent_ns = 0.0, 0
+    depth = int(case.evidence.spec.settings.get("requests.depth_tokens", 0))
     for row in served.answered:
         steps, (first, last) = served.table.output_tokens[row] - 1, served.spans_ns[row] or (0, 0)
-        mean_context = served.table.input_tokens[row] + (steps + 1) / 2
+        mean_context = depth + served.table.input_tokens[row] + (steps + 1) / 2
         moved += steps * (weights + cache * mean_context)
         spent_ns += last - first
     return moved / (spent_ns / 1e9) / bandwidth if spent_ns > 0 else "no time lies between the tokens"

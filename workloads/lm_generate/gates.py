@@ -21,7 +21,9 @@ from oildrop.workloads.engine import Weights
 from oildrop.workloads.gates import judged, relative_rms
 from oildrop.workloads.generator import Generator, Tokens
 from oildrop.workloads.integers import raw_words
+from oildrop.workloads.lm_generate.at_depth import AtDepth
 from oildrop.workloads.lm_generate.batcher import Batcher, Waiting
+from oildrop.workloads.lm_generate.gates_at_depth import depth_difference
 from oildrop.workloads.lm_generate.quantised import as_served
 from oildrop.workloads.lm_generate.shapes import model_shape
 from oildrop.workloads.lm_pretrain.grammar import grammar_of
@@ -75,6 +77,8 @@ def run_gates(generator: Generator, settings: Settings) -> Iterator[GateResult]:
         label = str(settings["execution.dtype"])
     for name, value in measure(generator, serve_case(settings), slots, at_once):
         yield judged(name, label, value, settings)
+    if isinstance(generator, AtDepth):
+        yield judged("loss_depth", label, depth_difference(generator, serve_case(settings), slots, at_once), settings)
 
 
 def measure(generator: Generator, case: ServeCase, slots: int, at_once: int) -> Iterator[tuple[str, float]]:

@@ -2,7 +2,8 @@
 
 Request i's prompt is the beginning of document i of part `serve` of the language, its start token included. Two
 prompts that came out equal would let an answer come from a cache, so the later one is drawn again, from document i of
-part `serve/1`, and so on.
+part `serve/1`, and so on. Where rows hold `requests.depth_tokens` before any prompt, a prompt is what follows them in a
+document that begins with them; they are counted nowhere.
 
 Shape suffixes: N requests of a block, L tokens of the longest prompt.
 """
@@ -34,6 +35,7 @@ class Requests:
 
     def __init__(self, settings: Settings, source: Source, seed: int) -> None:
         self._source, self._seed = source, seed
+        self._depth = int(settings["requests.depth_tokens"])
         self._repeated = settings["requests.prompts"] == "repeated"
         self._prompt_range = _range(settings, "prompt")
         self._output_range = _range(settings, "output")
@@ -59,8 +61,12 @@ class Requests:
         """
         return self._prompts[self._made(index)]
 
+    def held(self) -> NDArray[np.int32]:
+        """What every row holds before any prompt, int32."""
+        return self._source.held_tokens(self._seed, self._depth) if self._depth else np.zeros(0, dtype=np.int32)
+
     def source_nats(self, index: int) -> float:
-        """The source's own -ln p of the prompt, in nats."""
+        """The source's own -ln p of the prompt after its first token, in nats."""
         return self._source_nats[self._made(index)]
 
     def prepare(self, count: int) -> None:
@@ -75,7 +81,9 @@ class Requests:
 
     def _make_block(self, block: int) -> None:
         first, longest = block * BLOCK_REQUESTS, self._prompt_range[1]
-        tokens_NL, information_NL = self._source.prefixes(self._seed, first, BLOCK_REQUESTS, longest, "serve")
+        tokens_NL, information_NL = self._source.prefixes(
+            self._seed, first, BLOCK_REQUESTS, longest, "serve", self._depth
+        )
         for place, length in enumerate(self._block_sizes(block)[0].tolist()):
             tokens_L, information_L = tokens_NL[place], information_NL[place]
             draws = 0
@@ -87,12 +95,12 @@ class Requests:
                         "larger requests.prompt_tokens_min"
                     )
                 [tokens_L], [information_L] = self._source.prefixes(
-                    self._seed, first + place, 1, length, f"serve/{draws}"
+                    self._seed, first + place, 1, length, f"serve/{draws}", self._depth
                 )
             prompt_L = tokens_L[:length].copy()
             self._seen.add(prompt_L.tobytes())
             self._prompts.append(prompt_L)
-            self._source_nats.append(float(information_L[length - 1]))
+            self._source_nats.append(float(information_L[length - 1] - information_L[0]))
 
     def _block_sizes(self, block: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Lengths of the prompts and answers of one block, int64 [N] each."""

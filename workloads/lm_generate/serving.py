@@ -17,6 +17,7 @@ from oildrop.workloads.generator import Generator, Tokens
 from oildrop.workloads.kept_weights import read_checkpoint
 from oildrop.workloads.link import Link
 from oildrop.workloads.lm_generate import gates, quality
+from oildrop.workloads.lm_generate.at_depth import AtDepth, behind
 from oildrop.workloads.lm_generate.batcher import Batcher, Waiting
 from oildrop.workloads.lm_generate.disaggregated import Disaggregated
 from oildrop.workloads.lm_generate.requests import Requests
@@ -83,11 +84,7 @@ class LmGenerate:
 
     def run_gates(self) -> list[GateResult]:
         """Strict fp32 first, then the engine as declared; a large model through fewer layers."""
-        fewer = {
-            key.removeprefix(GATE_SETTINGS): value
-            for key, value in self._settings.items()
-            if key.startswith(GATE_SETTINGS)
-        }
+        fewer = _fewer(self._settings)
         declared = {**self._settings, **fewer}
         strict = {**declared, **STRICT}
         results: list[GateResult] = []
@@ -102,6 +99,8 @@ class LmGenerate:
         self._generator.set_weights(self._weights())
         self._requests = Requests(self._settings, self._source, seed)
         self._requests.prepare(READY_REQUESTS)
+        if isinstance(self._generator, AtDepth):
+            self._generator.begin_at(self._requests.held())
         self._batcher = self._new_batcher()
 
     def weights(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
@@ -158,13 +157,13 @@ class LmGenerate:
         if self._settings["assess.reference"] == "fp32":
             generator = self._made({**self._settings, **STRICT})
             generator.set_weights(weights)
-            return generator.prompt_logits
+            return behind(self._requests.held(), generator.prompt_logits)
         exact, shape = reference.in_float64(weights), self._shape
 
         def logits(tokens_BT: Tokens) -> NDArray[np.float64]:
             return reference.logits(reference.residual_stream(exact, tokens_BT, shape)[-1], exact, shape)
 
-        return logits
+        return behind(self._requests.held(), logits)
 
     def _weights(self) -> Weights:
         """The checkpoint, or the weights that a training of this seed would start from."""
@@ -177,6 +176,9 @@ class LmGenerate:
         generator = unbuilt_generator(settings, self._device)
         if self._link is not None:
             generator = Disaggregated(generator, self._link, settings)
+        if self._settings["requests.depth_tokens"]:
+            rows, at_once = (int(settings[f"execution.{key}"]) for key in ("slots", "prefill_requests"))
+            generator = AtDepth(generator, rows, at_once)
         generator.build()
         return generator
 
@@ -187,3 +189,10 @@ class LmGenerate:
             int(self._settings["execution.slots"]),
             int(self._settings["execution.prefill_requests"]),
         )
+
+
+def _fewer(settings: Settings) -> Settings:
+    """What the tier's gates set otherwise; nothing where model and documents are no larger than those of the gates."""
+    found = {key.removeprefix(GATE_SETTINGS): value for key, value in settings.items() if key.startswith(GATE_SETTINGS)}
+    sizes = [key for key in found if key.startswith(("model.", "data."))]
+    return found if any(int(settings[key]) > int(found[key]) for key in sizes) else {}

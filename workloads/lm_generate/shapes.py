@@ -24,11 +24,12 @@ def model_shape(settings: Settings) -> ModelShape:
         low, high = (int(settings[f"requests.{what}_tokens_{end}"]) for end in ("min", "max"))
         if low > high:
             raise UsageError(f"requests.{what}_tokens_min = {low} is over requests.{what}_tokens_max = {high}")
-    longest = int(settings["requests.prompt_tokens_max"]) + int(settings["requests.output_tokens_max"])
+    lengths = ("requests.depth_tokens", "requests.prompt_tokens_max", "requests.output_tokens_max")
+    longest = sum(int(settings[key]) for key in lengths)
     if longest > shape.positions + 1:
         raise UsageError(
-            f"requests.prompt_tokens_max + requests.output_tokens_max = {longest}: a document with its start token has "
-            f"{shape.positions + 1}; ask for fewer"
+            f"{' + '.join(lengths)} = {longest}: a document with its start token has {shape.positions + 1}; "
+            "ask for fewer"
         )
     return shape
 

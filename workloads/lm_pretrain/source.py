@@ -55,22 +55,37 @@ class Source:
         return np.ascontiguousarray(tokens_TN.T), walk.information_N
 
     def prefixes(
-        self, seed: int, first: int, count: int, length: int, part: str
+        self, seed: int, first: int, count: int, length: int, part: str, held: int = 0
     ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         """The first `length` tokens, the start token among them, of documents `first` on.
 
+        Args:
+            held: Where above 0, all of these documents begin with the same so many tokens, those of `held_tokens`,
+                and what is returned are the `length` tokens after them.
+
         Returns:
             tokens int32 [N, length], and information float64 [N, length]: at place k the exact -ln p, in nats, of the
-            tokens up to k together; 0 for the start token.
+            tokens up to k together, given those that are held; 0 for the start token.
         """
-        draws_T2N = self._draws(seed, first, count, part)[: length - 1]
-        walk = _Walk(self, count)
+        start = 0 if held else 1
+        draws_T2N = self._draws(seed, first, count, part)[: length - start]
+        walk = self._held(seed, held)[1].copies(count) if held else _Walk(self, count)
         tokens_LN = np.full((length, count), START, dtype=np.int32)
         information_LN = np.zeros((length, count))
-        for k, (kind_draw_N, draw_N) in enumerate(draws_T2N, start=1):
+        for k, (kind_draw_N, draw_N) in enumerate(draws_T2N, start=start):
             tokens_LN[k] = walk.step(kind_draw_N, draw_N)
             information_LN[k] = walk.information_N
         return np.ascontiguousarray(tokens_LN.T), np.ascontiguousarray(information_LN.T)
+
+    def held_tokens(self, seed: int, held: int) -> NDArray[np.int32]:
+        """The first `held` tokens, int32, the start token among them, of document 0 of part `held`."""
+        return np.array(self._held(seed, held)[0], dtype=np.int32)
+
+    def _held(self, seed: int, held: int) -> tuple[list[int], _Walk]:
+        walk, tokens = _Walk(self, 1), [START]
+        for kind_draw_N, draw_N in self._draws(seed, 0, 1, "held")[: held - 1]:
+            tokens.append(int(walk.step(kind_draw_N, draw_N)[0]))
+        return tokens[:held], walk
 
     def _draws(self, seed: int, first: int, count: int, part: str) -> NDArray[np.int64]:
         """Two draws of 16 bits a token, int64 [T, 2, N]: for the kind and for which one."""
@@ -148,6 +163,15 @@ class _Walk:
         self.name_N = np.zeros(count, dtype=np.int64)  # the name that a `let` or `get` is about
         self.digit_N = np.zeros(count, dtype=np.int64)  # a, then (a + b) mod 10
         self.value_NK = np.zeros((count, self.grammar.names), dtype=np.int64)
+
+    def copies(self, count: int) -> _Walk:
+        """As many walks from where this one, of a single document, stands; nothing said yet."""
+        walk = _Walk(self.source, count)
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray):
+                setattr(walk, name, np.repeat(value, count, axis=0))
+        walk.information_N[:] = 0
+        return walk
 
     def step(self, kind_draw_N: NDArray[np.int64], draw_N: NDArray[np.int64]) -> NDArray[np.int64]:
         """The next token of each document, int64 [N]."""
