@@ -22,14 +22,8 @@ GIVEN_UP = {
 
 def answers_of(assessment: Assessment) -> AnswerTable:
     """The assessment's columns as evidence."""
-    return AnswerTable(
-        index=tuple(assessment.index.tolist()),
-        loss_nats=tuple(assessment.loss_nats.tolist()),
-        source_nats=tuple(assessment.source_nats.tolist()),
-        token_count=tuple(assessment.token_count.tolist()),
-        agreed_count=tuple(assessment.agreed_count.tolist()),
-        compared_count=tuple(assessment.compared_count.tolist()),
-    )
+    columns = {name: getattr(assessment, name) for name in AnswerTable.__dataclass_fields__}
+    return AnswerTable(**{name: tuple(each.tolist()) for name, each in columns.items() if each is not None})
 
 
 def end_of(spec: RunSpec, requests: RequestTable, answers: AnswerTable | None, stopped_by: str) -> End:

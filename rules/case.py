@@ -11,6 +11,7 @@ from oildrop.rules.formulas.quality import excess_loss
 from oildrop.rules.metered import Metered
 from oildrop.rules.rulebook import Benchmark, Rulebook, Terms, Tier
 from oildrop.rules.served import Served
+from oildrop.rules.statistics import Estimate, wilson_interval
 from oildrop.rules.timeline import EvaluationMark, Timeline, timeline_of
 
 
@@ -127,3 +128,29 @@ class Case:
         if isinstance(steps, int) and blocks and blocks[0].steps:
             return steps * (blocks[0].samples // blocks[0].steps)
         return None
+    @cached_property
+    def answer_accuracy(self) -> Estimate | None:
+        """Share of scored answers that were right, with Wilson's 95 % interval; None where none were kept as such."""
+        answers = self.evidence.answers
+        return None if answers is None else _share(answers.correct_count, answers.token_count)
+
+    @cached_property
+    def reference_accuracy(self) -> Estimate | None:
+        """Likewise of the reference's answers to the same requests."""
+        answers = self.evidence.answers
+        return None if answers is None else _share(answers.reference_correct_count, answers.token_count)
+
+
+
+def _share(right: tuple[int, ...] | None, scored: tuple[int, ...]) -> Estimate | None:
+    """Those that were right among the scored; None without a row, or for counts that cannot be (rule R040)."""
+    if right is None or not sum(scored) or not 0 <= sum(right) <= sum(scored):
+        return None
+    return wilson_interval(sum(right), sum(scored))
+
+
+def _ended(heartbeat: Event) -> int | None:
+    """Requests that had ended, well or not, when a worker gave this sign; None where it does not say."""
+    counts = [heartbeat.meta.get("answered"), heartbeat.meta.get("failed", 0)]
+    known = [count for count in counts if isinstance(count, int)]
+    return sum(known) if len(known) == len(counts) else None

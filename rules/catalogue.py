@@ -51,8 +51,9 @@ CATALOGUE: dict[str, MetricMeaning] = {
         text="Quality at the last evaluation, or of the assessed answers; recomputed by the judge from kept losses.",
     ),
     "final_accuracy": _M(
-        label="Final accuracy", unit="1", better="higher", kinds=TRAIN,
-        text="Share of scored tokens or images whose most probable prediction was right, at the last evaluation.",
+        label="Final accuracy", unit="1", better="higher", kinds=EVERY,
+        text="Share of scored tokens or images whose most probable prediction was right, at the last evaluation or of "
+        "the assessed answers; of embeddings, whose nearest other sentence is that of the reference.",
     ),
     "eval_fraction": _M(
         label="Share spent evaluating", unit="1", better="lower", kinds=TRAIN,

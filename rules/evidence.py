@@ -74,6 +74,8 @@ class AnswerTable:
         token_count: Scored tokens of that part; images and sentences count one.
         agreed_count: Output tokens (or answers) that equal the fp32 reference's, given what came before.
         compared_count: Output tokens (or answers) that were compared.
+        correct_count: Of the scored ones those that were right; None where the task says of no answer that it is.
+        reference_correct_count: Likewise of the reference's answers to the same requests.
     """
 
     index: tuple[int, ...]
@@ -82,6 +84,8 @@ class AnswerTable:
     token_count: tuple[int, ...]
     agreed_count: tuple[int, ...]
     compared_count: tuple[int, ...]
+    correct_count: tuple[int, ...] | None = None
+    reference_correct_count: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,12 +42,17 @@ class Quality(Record):
     Attributes:
         least_agreement: Of a served model, by dtype or weight format: the share of output tokens (or answers) that must
             equal the reference's. A format that is not here is not held to one.
+        accuracy: Of a served model: the formula by which an assessed answer is right; None: none is right or wrong.
+        least_relative_accuracy: Of a served model: share of the reference's accuracy that its own must not surely be
+            under (`verdict_served.py`).
     """
 
     metric: str
     unit: str
     better: Literal["lower", "higher"]
     least_agreement: dict[str, float] = {}
+    accuracy: str | None = None
+    least_relative_accuracy: float | None = Field(default=None, gt=0, le=1)
 
 
 class Gates(Record):

@@ -51,12 +51,32 @@ def _wrong_answers(case: Case) -> str | None:
     if benchmark is not None and quality is not None and target is not None:
         unit = benchmark.quality.unit
         if not math.isfinite(quality):
+    too_few = _too_few_right(case)
+    if too_few is not None:
+        return too_few
             return "the loss of the assessed answers was not finite"
         if not case.meets(quality):
             return f"quality {quality:.4g} {unit} of the assessed answers is not within {target:g} {unit}"
     least, agreement = least_agreement(case), case.agreement
     if least is not None and agreement is not None and agreement < least:
         return f"{agreement:.2%} of the compared answers agree with the reference; at least {least:.2%} must"
+def _too_few_right(case: Case) -> str | None:
+    """Why fewer answers are right than the reference's accuracy asks; None where enough may be, or nothing is asked.
+
+    The share is that of a sample, so it fails only where even the upper end of its Wilson interval is too low.
+    """
+    found, reference = case.answer_accuracy, case.reference_accuracy
+    least = case.benchmark.quality.least_relative_accuracy if case.benchmark else None
+    if least is None or found is None or found.high is None or reference is None:
+        return None
+    if found.high >= least * reference.value:
+        return None
+    return (
+        f"{found.value:.2%} of {found.count} assessed answers are right, at most {found.high:.2%} of all are; the "
+        f"reference has {reference.value:.2%}, of which {least:.0%} must be reached"
+    )
+
+
     return None
 
 

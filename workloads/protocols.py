@@ -149,6 +149,7 @@ class Assessment:
         index: int64 [N], requests.
         loss_nats, source_nats: float64 [N].
         token_count, agreed_count, compared_count: int64 [N].
+        correct_count, reference_correct_count: int64 [N]; None where no answer is right or wrong.
     """
 
     index: NDArray[np.int64]
@@ -157,6 +158,8 @@ class Assessment:
     token_count: NDArray[np.int64]
     agreed_count: NDArray[np.int64]
     compared_count: NDArray[np.int64]
+    correct_count: NDArray[np.int64] | None = None
+    reference_correct_count: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

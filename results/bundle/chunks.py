@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from oildrop.results.bundle.arrow_files import arrow_table, columns_of
-from oildrop.results.bundle.requests import ANSWER_COLUMNS, REQUEST_COLUMNS, answers_in, requests_in
+from oildrop.results.bundle.requests import ACCURACY_COLUMNS, ANSWER_COLUMNS, REQUEST_COLUMNS, answers_in, requests_in
 from oildrop.results.bundle.samples import evaluations_in
 from oildrop.rules.evidence import AnswerTable, EvaluationTable, RequestTable
 
@@ -18,7 +18,7 @@ def parse_chunk(data: bytes) -> Chunk:
     names = set(columns_of(table))
     if names == set(REQUEST_COLUMNS):
         return requests_in(table)
-    if names == set(ANSWER_COLUMNS):
+    if names - set(ACCURACY_COLUMNS) == set(ANSWER_COLUMNS):
         return answers_in(table)
     return evaluations_in(table)
 

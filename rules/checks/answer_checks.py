@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from oildrop.rules import keys
+from oildrop.rules.case import Case
 from oildrop.rules.checks.registry import Broken, Judged, broken, rule
+from oildrop.rules.evidence import AnswerTable
 from oildrop.rules.served import Served
 from oildrop.rules.verdict_served import least_agreement
 
@@ -93,8 +95,23 @@ def answers_assessed(judged: Judged) -> Iterator[Broken]:
     if partly and least_agreement(case) is not None:
         message = f"{len(partly)} assessed answers were not compared whole; request {partly[0]} is the first"
         yield broken(message, REPEAT, first=partly[0], requests=len(partly))
+    if found and _accuracy_is_asked(case) and not _say_which_were_right(answers):
+        yield broken("the assessed answers do not say which of them were right", REPEAT, assessed=found)
     if found and case.answer_quality is None:
         yield broken("the assessed answers were not scored: they hold no token", REPEAT, assessed=found)
+
+
+def _accuracy_is_asked(case: Case) -> bool:
+    return case.benchmark is not None and case.benchmark.quality.least_relative_accuracy is not None
+
+
+def _say_which_were_right(answers: AnswerTable) -> bool:
+    """Of the served model's and the reference's, from none to all that were scored of each."""
+    columns = (answers.correct_count, answers.reference_correct_count)
+    return all(
+        right is not None and all(0 <= n <= of for n, of in zip(right, answers.token_count, strict=True))
+        for right in columns
+    )
 
 
 @rule("R041")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,16 +55,12 @@ request_tables = st.lists(st.tuples(*FIELDS.values()), max_size=6).map(
     lambda rows: RequestTable(**{name: tuple(row[k] for row in rows) for k, name in enumerate(FIELDS)})
 )
 reals = st.floats(allow_nan=False)
-answer_tables = st.lists(st.tuples(counts, reals, reals, counts, counts, counts), max_size=6).map(
-    lambda rows: AnswerTable(
-        **{
-            name: tuple(row[k] for row in rows)
-            for k, name in enumerate(
-                ("index", "loss_nats", "source_nats", "token_count", "agreed_count", "compared_count")
-            )
-        }
-    )
-)
+NAMES = tuple(AnswerTable.__dataclass_fields__)
+WITHOUT_ACCURACY = len(NAMES) - 2
+answer_tables = st.tuples(
+    st.sampled_from([WITHOUT_ACCURACY, len(NAMES)]),
+    st.lists(st.tuples(counts, reals, reals, *(counts,) * 5), max_size=6),
+).map(lambda made: AnswerTable(**{name: tuple(row[k] for row in made[1]) for k, name in enumerate(NAMES[: made[0]])}))
 
 
 def written(tmp_path: Path, table: RequestTable | AnswerTable) -> Path:
@@ -98,6 +95,17 @@ def test_times_are_kept_as_differences(tmp_path: Path) -> None:
     assert table.column("gaps_ns").to_pylist() == [[10, 10], [], []]
 
 
+def test_one_column_of_accuracy_without_the_other_is_refused(tmp_path: Path) -> None:
+    counted = replace(ANSWERS, correct_count=(1, 0), reference_correct_count=(1, 1))
+    table = pa.ipc.open_file(written(tmp_path, counted)).read_all()
+    sink = pa.BufferOutputStream()
+    half = table.drop_columns("reference_correct_count")
+    with pa.ipc.new_file(sink, half.schema) as writer:
+        writer.write_table(half)
+    with pytest.raises(ValueError, match="has columns"):
+        parse_chunk(sink.getvalue().to_pybytes())
+
+
 def test_chunks_say_what_they_hold(tmp_path: Path) -> None:
     assert describe_chunk(written(tmp_path, REQUESTS)) == {"rows": 3, "first_ns": 100, "last_ns": 350}
     assert describe_chunk(written(tmp_path, ANSWERS)) == {"rows": 2}
@@ -121,8 +129,8 @@ def test_a_flipped_bit_gives_another_table_or_a_reason(tmp_path: Path, place: in
     except ValueError as error:
         assert str(error)
     else:
-        lengths = {len(column) for column in vars(found).values()} if not isinstance(found, tuple) else set()
-        assert len(lengths) <= 1
+        columns = [] if isinstance(found, tuple) else [column for column in vars(found).values() if column is not None]
+        assert len({len(column) for column in columns}) <= 1
 
 
 def test_empty_cells_are_refused(tmp_path: Path) -> None:

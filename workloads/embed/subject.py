@@ -29,6 +29,9 @@ CODE_BITS = 64
 LEAST_COSINE = 0.999
 """From here on two embeddings agree."""
 
+TIE_COSINE = 5e-3
+"""Sentences this much farther than the nearest count as the nearest too: bf16 may order them otherwise."""
+
 SCALE = 20.0
 """Of cosines under the softmax that asks which sentence an embedding belongs to.
 
@@ -114,10 +117,12 @@ class Embed:
         """How well each embedding tells its sentence from the others assessed, and whether it is the reference's.
 
         The loss is -ln of the softmax, over the reference embeddings of all assessed sentences, of the scaled cosine
-        with the sentence's own; the source's is that of the reference embedding itself.
+        with the sentence's own; the source's is that of the reference embedding itself. An embedding is right where the
+        nearest of the others is the nearest by the reference too, as a search would ask.
         """
         found_NW, expected_NW = outputs_NW.astype(np.float64), self._expected(indices, weights)
-        cosine_N = (found_NW * expected_NW).sum(axis=1) / np.linalg.norm(found_NW, axis=1)
+        length_N1 = np.linalg.norm(found_NW, axis=1, keepdims=True)
+        cosine_N = (found_NW * expected_NW).sum(axis=1) / length_N1[:, 0]
         sent_N = np.array(codes(outputs_NW)) == np.array(answers)
         one = np.ones(len(indices), dtype=np.int64)
         return Assessment(
@@ -127,6 +132,8 @@ class Embed:
             token_count=one,
             agreed_count=((cosine_N >= LEAST_COSINE) & sent_N).astype(np.int64),
             compared_count=one,
+            correct_count=neighbours_kept(found_NW / length_N1, expected_NW).astype(np.int64),
+            reference_correct_count=one,
         )
 
     def _expected(self, indices: Sequence[int], weights: Weights) -> NDArray[np.float64]:
@@ -162,6 +169,20 @@ def contrastive_loss(found_NW: NDArray[np.float64], expected_NW: NDArray[np.floa
     logits_NN = logits_NN - logits_NN.max(axis=1, keepdims=True)
     loss_N: NDArray[np.float64] = np.log(np.exp(logits_NN).sum(axis=1)) - np.diagonal(logits_NN)
     return loss_N
+
+
+def neighbours_kept(found_NW: NDArray[np.float64], expected_NW: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """bool [N]: whether the nearest other one by `found_NW` is, but for `TIE_COSINE`, the nearest by `expected_NW`.
+
+    Both are of length 1. One alone has no other, and keeps it.
+    """
+    if len(found_NW) < 2:
+        return np.ones(len(found_NW), dtype=np.bool_)
+    itself_NN = np.where(np.eye(len(found_NW), dtype=np.bool_), -np.inf, 0.0)
+    nearest_N = (found_NW @ found_NW.T + itself_NN).argmax(axis=1)
+    cosine_NN = expected_NW @ expected_NW.T + itself_NN
+    kept_N: NDArray[np.bool_] = cosine_NN[np.arange(len(found_NW)), nearest_N] >= cosine_NN.max(axis=1) - TIE_COSINE
+    return kept_N
 
 
 def _by_shape(requests: Requests, count: int, longest: int) -> list[list[int]]:

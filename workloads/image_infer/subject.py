@@ -24,6 +24,9 @@ READY_REQUESTS = 2**17
 TIE = 1e-4
 """Classes whose logits are this near the largest count as the likeliest too: fp32 may order them otherwise."""
 
+REFERENCE_IMAGES = 32
+"""That go through the float64 network at once."""
+
 
 class ImageInfer:
     """The `Subject` of `image-infer`; an answer is the class, 0 to 9."""
@@ -87,17 +90,18 @@ class ImageInfer:
         engine.set_weights(weights)
         batches = pieces(count, int(self._settings["execution.slots"]))
         found_BK = np.concatenate([engine.run((images_BHW[batch.start : batch.stop],)) for batch in batches])
-        yield "logits", relative_rms(found_BK, reference.logits(self._config, weights, images_BHW))
+        yield "logits", relative_rms(found_BK, self._expected(weights, images_BHW))
 
     def assess(
         self, indices: Sequence[int], outputs_BK: NDArray[np.float32], answers: Sequence[int], weights: Weights
     ) -> Assessment:
-        """-ln q of what each image shows, and whether the class that was sent is the float64 network's."""
+        """-ln q of what each image shows, whether the class sent is the float64 network's, and whether it is shown."""
         images_BHW, labels_B = self._requests.images(indices), self._requests.labels(indices)
         rows, one = np.arange(len(indices)), np.ones(len(indices), dtype=np.int64)
         log_q_BK = reference.log_softmax(outputs_BK.astype(np.float64))
-        expected_BK = reference.logits(self._config, weights, images_BHW)
-        agreed_B = expected_BK[rows, np.array(answers)] >= expected_BK.max(axis=1) - TIE
+        expected_BK = self._expected(weights, images_BHW)
+        sent_B = np.array(answers)
+        agreed_B = expected_BK[rows, sent_B] >= expected_BK.max(axis=1) - TIE
         return Assessment(
             index=np.array(indices, dtype=np.int64),
             loss_nats=-log_q_BK[rows, labels_B],
@@ -105,7 +109,15 @@ class ImageInfer:
             token_count=one,
             agreed_count=agreed_B.astype(np.int64),
             compared_count=one,
+            correct_count=(sent_B == labels_B).astype(np.int64),
+            reference_correct_count=(expected_BK.argmax(axis=1) == labels_B).astype(np.int64),
         )
+
+    def _expected(self, weights: Weights, images_BHW: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The reference's logits, float64 [B, K], a few images at a time: it copies what lies under each kernel."""
+        starts = range(0, len(images_BHW), REFERENCE_IMAGES)
+        parts = [images_BHW[start : start + REFERENCE_IMAGES] for start in starts]
+        return np.concatenate([reference.logits(self._config, weights, part) for part in parts])
 
 
 def products(config: reference.ModelConfig) -> frozenset[str]:

@@ -49,6 +49,8 @@ def test_embeddings_are_the_references(framework: str, dtype: str, embed_setting
     logits = 20.0 * expected @ expected.T
     exact = np.log(np.exp(logits).sum(axis=1)) - np.diagonal(logits)
     assert found.source_nats == pytest.approx(exact)
+    assert found.correct_count is not None and found.reference_correct_count is not None
+    assert found.correct_count.tolist() == found.reference_correct_count.tolist() == [1] * 12
     assert found.loss_nats == pytest.approx(exact, abs=1e-6 if dtype == "fp32" else 1e-3)
     if dtype == "fp32":
         clear = np.abs(expected).min(axis=1) > 1e-6  # A number next to 0 may have either sign.

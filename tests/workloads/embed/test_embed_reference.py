@@ -10,7 +10,7 @@ import pytest
 
 from oildrop.workloads.embed import reference
 from oildrop.workloads.embed.requests import Requests
-from oildrop.workloads.embed.subject import codes, contrastive_loss
+from oildrop.workloads.embed.subject import codes, contrastive_loss, neighbours_kept
 
 
 def huggingface_embeddings(
@@ -80,3 +80,21 @@ def test_contrastive_loss_of_two_sentences_by_hand() -> None:
     assert contrastive_loss(expected, expected) == pytest.approx([math.log1p(math.exp(-8.0))] * 2)
     swapped = contrastive_loss(expected[::-1], expected)
     assert swapped == pytest.approx([math.log1p(math.exp(8.0))] * 2)
+
+
+def test_neighbours_of_four_sentences_by_hand() -> None:
+    """On a circle at 0°, 10°, 50° and 90°: 0° and 10° are each other's nearest, 50° is as near to 10° as to 90°.
+
+    The third at 60° is nearest to 90°, which by the reference is as near as any. With the second at 200° and the fourth
+    at 120° the first and the third are each other's nearest, which is wrong of both, and the second's is the fourth.
+    """
+
+    def circle(*degrees: float) -> np.ndarray[Any, Any]:
+        radians = np.radians(degrees)
+        return np.stack((np.cos(radians), np.sin(radians)), axis=1)
+
+    right = circle(0, 10, 50, 90)
+    assert neighbours_kept(right, right).tolist() == [True] * 4
+    assert neighbours_kept(circle(0, 10, 60, 90), right).tolist() == [True] * 4
+    assert neighbours_kept(circle(0, 200, 50, 120), right).tolist() == [False, False, False, True]
+    assert neighbours_kept(right[:1], right[:1]).tolist() == [True]

@@ -48,6 +48,10 @@ def test_answers_and_losses_are_the_references(framework: str, dtype: str, infer
     assert found.loss_nats == pytest.approx(expected, rel=1e-5 if dtype == "fp32" else 2e-2)
     assert found.agreed_count.sum() >= (40 if dtype == "fp32" else 36)
     assert found.token_count.tolist() == found.compared_count.tolist() == [1] * 40
+    assert found.correct_count is not None and found.reference_correct_count is not None
+    assert found.correct_count.tolist() == [int(sent[index] == (labels[index],)) for index in range(40)]
+    shown = reference.logits(config, reference.initial_weights(config, 4), images).argmax(axis=1) == labels
+    assert found.reference_correct_count.tolist() == shown.astype(int).tolist()
     assert not found.source_nats.any()
 
 
