@@ -12,6 +12,7 @@ from table import Row, Skipped
 
 from oildrop.harness.load.generate import generate
 from oildrop.harness.load.heap import quiet_heap
+from oildrop.harness.load.increments import table_of
 from oildrop.harness.load.ledger import Ledger
 from oildrop.harness.load.plan import LoadPlan, load_plan
 from oildrop.harness.null_serve import NullServe
@@ -77,7 +78,7 @@ def lateness_p99_s() -> float:
     task, plan, ledger = NullServe(), plan_of("server"), Ledger()
     with quiet_heap():
         generate(task, plan, ledger, Silence(), time.monotonic_ns())
-    table = ledger.table(task.size)
+    table = table_of(ledger, task.size)
     lateness_ns = np.subtract(table.issued_ns, table.scheduled_ns)
     return float(np.percentile(lateness_ns, 99, method="higher")) / 1e9
 

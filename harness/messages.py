@@ -11,6 +11,7 @@ import os
 import socket
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,7 +73,7 @@ class Emitter:
     def __init__(self, descriptor: int, *, only: frozenset[str] | None = None) -> None:
         self._descriptor = descriptor
         self._only = only
-        self._buffer: list[Message] = []
+        self._buffer: deque[Message] = deque()
         self._lock = threading.Lock()
 
     def emit(
@@ -87,7 +88,7 @@ class Emitter:
     def flush(self) -> None:
         """Hand all buffered events to the supervisor. Raises ConnectionError when it is gone."""
         with self._lock:
-            pending, self._buffer = self._buffer, []
+            pending = [self._buffer.popleft() for _ in range(len(self._buffer))]
             view = memoryview(b"".join(encode(message) for message in pending))
             while view:
                 view = view[os.write(self._descriptor, view) :]
@@ -99,6 +100,7 @@ class Heartbeat(threading.Thread):
     Attributes:
         progress: Steps done.
         answered: Requests that a served model has answered; None before the first.
+        failed: Requests that ended otherwise.
     """
 
     def __init__(self, emitter: Emitter, *, period_s: float = 1.0) -> None:
@@ -108,11 +110,12 @@ class Heartbeat(threading.Thread):
         self._stopped = threading.Event()
         self.progress = 0
         self.answered: int | None = None
+        self.failed = 0
 
     def run(self) -> None:
         """Beat until stopped; end the process when the supervisor is gone."""
         while not self._stopped.wait(self._period_s):
-            meta = {} if self.answered is None else {"answered": self.answered}
+            meta = {} if self.answered is None else {"answered": self.answered, "failed": self.failed}
             self._emitter.emit("heartbeat", self.progress, meta)
             try:
                 self._emitter.flush()

@@ -26,6 +26,7 @@ class NullServe:
     ) -> None:
         self._work = work
         self._output_tokens = output_tokens
+        self._size = RequestSize(input_tokens=1, output_tokens=output_tokens)
         self._slots = slots
         self._waiting: deque[int] = deque()
         self._left: dict[int, int] = {}
@@ -54,7 +55,7 @@ class NullServe:
 
     def size(self, index: int) -> RequestSize:
         """One token in."""
-        return RequestSize(input_tokens=1, output_tokens=self._output_tokens)
+        return self._size
 
     def admit(self, indices: list[int]) -> None:
         """They wait."""

@@ -33,7 +33,7 @@ class Recorder:
 
     def receive_chunk(self, message: Message, proc: str) -> None:
         """A chunk that `proc` closed: hashed here, logged with hash, rows and range."""
-        meta = self._writer.add_chunk(f"samples/{message.value}")
+        meta = {**message.meta, **self._writer.add_chunk(f"samples/{message.value}")}
         self.receive(Message(monotonic_ns=message.monotonic_ns, key=keys.CHUNK, value=message.value, meta=meta), proc)
 
     def sync(self) -> None:

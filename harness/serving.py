@@ -11,36 +11,37 @@ from oildrop.harness.bandwidth import bandwidth_meta
 from oildrop.harness.devices.opening import runtime_of
 from oildrop.harness.load.generate import generate
 from oildrop.harness.load.heap import quiet_heap
-from oildrop.harness.load.ledger import OK, Ledger
+from oildrop.harness.load.increments import Increments, table_of
+from oildrop.harness.load.journal import Journal
+from oildrop.harness.load.ledger import Ledger
 from oildrop.harness.load.plan import LoadPlan, load_plan
 from oildrop.harness.load.stops import ERROR, MINIMUM
 from oildrop.harness.messages import Emitter, Heartbeat
 from oildrop.harness.orders import Orders
 from oildrop.harness.phases import End, benchmark_of, log_memory, open_for, pass_gates, phase
 from oildrop.harness.prefill import prefill_beside, read_through, transfers_of
-from oildrop.harness.served_end import answers_of, end_of
-from oildrop.results.bundle.requests import write_answers, write_requests
 from oildrop.harness.repeats import is_probed, look_for_cache
+from oildrop.harness.served_end import answers_of, end_of
+from oildrop.results.bundle.request_arrays import load_arrow, write_request_arrays
+from oildrop.results.bundle.requests import write_answers
 from oildrop.rules import keys
 from oildrop.rules.errors import UsageError
 from oildrop.rules.evidence import AnswerTable, RequestTable
 from oildrop.rules.records import RunSpec
 from oildrop.rules.rulebook import Benchmark, Terms, gate_settings
+from oildrop.rules.served import OK
 from oildrop.workloads.cores import physical_cores
 from oildrop.workloads.kept_weights import DamagedCheckpoint
-from oildrop.workloads.protocols import Device, ServeTask
+from oildrop.workloads.protocols import Device, EngineTime, ServeTask, Timed
 from oildrop.workloads.registry import make_serve_task
 from oildrop.workloads.weights_hash import weights_sha256
-
-REQUESTS_CHUNK = "0000.arrow"
-ANSWERS_CHUNK = "0001.arrow"
 
 LOAD_SHARE = 0.8
 """Of the time until the deadline that is left at run_start; the rest is for assessing and keeping the answers."""
 
 
 def run_serving(spec: RunSpec, orders: Orders, emitter: Emitter, heartbeat: Heartbeat) -> End:
-    """All phases of one served run, up to the closed chunks of its requests and answers."""
+    """All phases of one served run, up to the last chunks of its requests and answers."""
     began_s = time.monotonic()
     benchmark = benchmark_of(spec, emitter)
     settings = {**spec.settings, **gate_settings(benchmark.gates, benchmark.tiers[spec.tier])}
@@ -55,19 +56,20 @@ def run_serving(spec: RunSpec, orders: Orders, emitter: Emitter, heartbeat: Hear
     emitter.emit(keys.SERVE, plan.scenario, _terms_meta(spec, terms, plan, task))
     emitter.emit(keys.INIT_STOP)
     emitter.flush()
-    requests, stopped_by = _serve(task, plan, orders.run_dir, emitter, heartbeat)
+    samples = orders.run_dir / "samples"
+    requests, stopped_by, journal = _serve(task, plan, samples, emitter, heartbeat)
     with phase(emitter, "eval"):
-        _keep_requests(requests, orders.run_dir, emitter)
+        journal.close()
         answers = answers_of(task.assess(_answers_in_full(requests)))
-        _keep_answers(answers, orders.run_dir, emitter)
+        _keep_answers(answers, samples / f"{journal.chunks:04d}.arrow", emitter)
         heartbeat.progress += 1
-    with phase(emitter, "teardown"):
-        log_memory(device, spec, emitter)
     if stopped_by == MINIMUM and is_probed(spec):
         with phase(emitter, "probe"):
             left_s = spec.limits.deadline_s - (time.monotonic() - began_s)
             repeats = look_for_cache(task, len(requests.index), spec.seed, left_s / 2)
             emitter.emit(keys.REPEATS, len(repeats.new_ns), repeats.meta())
+    with phase(emitter, "teardown"):
+        log_memory(device, spec, emitter)
     return end_of(spec, requests, answers, stopped_by)
 
 
@@ -132,29 +134,51 @@ def _terms_meta(spec: RunSpec, terms: Terms, plan: LoadPlan, task: ServeTask) ->
 
 
 def _serve(
-    task: ServeTask, plan: LoadPlan, run_dir: Path, emitter: Emitter, heartbeat: Heartbeat
-) -> tuple[RequestTable, str]:
-    """The part that is timed; what was issued and answered before a failure is kept all the same."""
+    task: ServeTask, plan: LoadPlan, samples: Path, emitter: Emitter, heartbeat: Heartbeat
+) -> tuple[RequestTable, str, Journal]:
+    """The part that is timed; what was issued and answered is kept meanwhile, and when it fails.
+
+    Returns:
+        All requests, why no more were issued, and the journal of which the last chunk is not yet closed.
+    """
+    load_arrow()
     ledger = Ledger(plan.samples_per_query)
+    changes = Increments(ledger, task.size)
     with quiet_heap():
-        before = transfers_of(task)
+        before, earlier = transfers_of(task), engine_time_of(task)
         start_ns = time.monotonic_ns()
         emitter.emit(keys.RUN_START, at_ns=start_ns)
         emitter.emit(keys.PHASE, "serve", at_ns=start_ns)
-        try:
-            stopped_by = generate(task, plan, ledger, heartbeat, start_ns)
-        except BaseException:
-            _keep_requests(ledger.table(task.size), run_dir, emitter)
-            emitter.emit(keys.SERVED, ledger.queries, _served_meta(ledger, ledger.table(task.size), ERROR))
-            raise
-        stop_ns = time.monotonic_ns()
-    requests = ledger.table(task.size)
+        with Journal(lambda path: _write_changes(changes, path), samples, emitter, start_ns) as journal:
+            try:
+                stopped_by = generate(task, plan, ledger, heartbeat, start_ns)
+            except BaseException:
+                journal.close()
+                emitter.emit(keys.SERVED, ledger.queries, _served_meta(ledger, table_of(ledger, task.size), ERROR))
+                raise
+            journal.hold()
+            stop_ns = time.monotonic_ns()
+    requests = table_of(ledger, task.size)
     status = "success" if stopped_by == MINIMUM else "aborted"
     emitter.emit(keys.RUN_STOP, None, {"status": status}, at_ns=stop_ns)
-    sent = transfers_of(task).since(before)
+    sent, spent = transfers_of(task).since(before), engine_time_of(task)
     meta = _served_meta(ledger, requests, stopped_by) | {f"transfer_{name}": n for name, n in asdict(sent).items()}
+    if spent is not None and earlier is not None:
+        meta |= {f"engine_{name}": total for name, total in asdict(spent.since(earlier)).items()}
     emitter.emit(keys.SERVED, ledger.queries, meta, at_ns=stop_ns)
-    return requests, stopped_by
+    return requests, stopped_by, journal
+
+
+def _write_changes(changes: Increments, path: Path) -> bool:
+    found = changes.take()
+    if found is not None:
+        write_request_arrays(path, found)
+    return found is not None
+
+
+def engine_time_of(task: ServeTask) -> EngineTime | None:
+    """What `task`'s engine has done with its time so far; None of one that answers in one pass."""
+    return task.engine_time() if isinstance(task, Timed) else None
 
 
 def _served_meta(ledger: Ledger, requests: RequestTable, stopped_by: str) -> dict[str, Any]:
@@ -167,12 +191,7 @@ def _answers_in_full(requests: RequestTable) -> dict[int, tuple[int, ...]]:
     return {index: tokens for index, outcome, tokens in rows if outcome == OK}
 
 
-def _keep_requests(requests: RequestTable, run_dir: Path, emitter: Emitter) -> None:
-    """Close the chunk of requests; the supervisor hashes and logs it."""
-    write_requests(run_dir / "samples" / REQUESTS_CHUNK, requests)
-    emitter.emit(keys.CHUNK, REQUESTS_CHUNK)
-
-
-def _keep_answers(answers: AnswerTable, run_dir: Path, emitter: Emitter) -> None:
-    write_answers(run_dir / "samples" / ANSWERS_CHUNK, answers)
-    emitter.emit(keys.CHUNK, ANSWERS_CHUNK)
+def _keep_answers(answers: AnswerTable, path: Path, emitter: Emitter) -> None:
+    """Close their chunk; the supervisor hashes and logs it."""
+    write_answers(path, answers)
+    emitter.emit(keys.CHUNK, path.name)

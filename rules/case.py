@@ -6,11 +6,13 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
+from oildrop.rules import keys
+from oildrop.rules.events import Event
 from oildrop.rules.evidence import EvaluationTable, Evidence
 from oildrop.rules.formulas.quality import excess_loss
 from oildrop.rules.metered import Metered
 from oildrop.rules.rulebook import Benchmark, Rulebook, Terms, Tier
-from oildrop.rules.served import Served
+from oildrop.rules.served import UNFINISHED, Served
 from oildrop.rules.statistics import Estimate, wilson_interval
 from oildrop.rules.timeline import EvaluationMark, Timeline, timeline_of
 
@@ -88,8 +90,24 @@ class Case:
         return Served(
             self.evidence.requests,
             by_query=self.evidence.spec.scenario == "multi-stream",
-            stop_ns=None if start_ns is None or stop_ns is None else stop_ns - start_ns,
+            stop_ns=self.kept_until_ns if start_ns is None or stop_ns is None else stop_ns - start_ns,
         )
+
+    @cached_property
+    def kept_until_ns(self) -> int | None:
+        """Of a served run without run_stop: until when, since run_start, all that happened is in its table of requests.
+
+        That is when the last chunk was made, and beyond it the last heartbeat that counts no more ends than are kept.
+        """
+        start_ns, requests = self.timeline.run_start_ns, self.evidence.requests
+        if start_ns is None or requests is None:
+            return None
+        ended = len(requests.outcome) - requests.outcome.count(UNFINISHED)
+        kept = [event.meta.get("kept_ns") for event in self.evidence.all(keys.CHUNK)]
+        beats = [
+            event.t_ns - start_ns for event in self.evidence.all(keys.HEARTBEAT) if _ended(event) == ended
+        ]
+        return max([at for at in kept if isinstance(at, int)] + beats, default=None)
 
     @cached_property
     def metered(self) -> Metered:

@@ -16,6 +16,7 @@ from oildrop.rules.formulas.latency import rate_per_s, time_per_output_token_s
 from oildrop.rules.rulebook import Bounds
 
 OK = "ok"
+UNFINISHED = "unfinished"
 WITHOUT_TIMES = "without times"
 
 
@@ -27,7 +28,7 @@ class Served:
 
     Attributes:
         by_query: Whether a latency is that of a query, its slowest answer, and not of each request.
-        stop_ns: run_stop, nanoseconds since run_start; None where it was not logged.
+        stop_ns: run_stop, nanoseconds since run_start; where it was not logged, until when all is known; else None.
     """
 
     table: RequestTable

@@ -12,9 +12,6 @@ from oildrop.rules.outcomes import Verdict
 from oildrop.rules.rulebook import Bounds, Terms
 from oildrop.rules.served import Served
 
-TABLES = 2
-"""Chunks of a run whose answers were assessed: its requests, its answers."""
-
 
 def served_ending(case: Case) -> Verdict | None:
     """The outcome that requests and answers show; None where the run was ended before it could show one.
@@ -39,7 +36,7 @@ def served_ending(case: Case) -> Verdict | None:
 
 def _assessment_is_missing(case: Case) -> bool:
     """Whether answers were to be assessed and the run ended before they were: a table that is damaged was announced."""
-    announced = len(case.evidence.all(keys.CHUNK)) >= TABLES
+    announced = any("first_ns" not in event.meta for event in case.evidence.all(keys.CHUNK))  # requests have times
     return case.evidence.answers is None and not announced and "assess.least" in case.evidence.spec.settings
 
 

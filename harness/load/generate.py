@@ -32,8 +32,8 @@ def generate(
     if plan.scenario not in ARRIVALS:
         return closed_loop(task, plan, ledger, progress, clock, start_ns)
     with Issuer(plan.schedule_ns, start_ns, clock) as issuer:
+        ledger.follow(plan.schedule_ns, issuer)
         try:
             return open_loop(task, plan, ledger, issuer, progress, clock, start_ns)
         finally:
-            released = issuer.released
-            ledger.take_schedule(plan.schedule_ns[:released], issuer.issued_ns[:released])
+            ledger.issued = issuer.released * plan.samples_per_query

@@ -1,33 +1,65 @@
 """Every request that was issued and every token that came back, kept in flat columns while the clock runs.
 
 The request with number i in the seed's stream is the i-th that is issued, so that its number is its row. What a step
-brought is appended as it came; which token belongs to which answer is worked out after the clock has stopped.
+brought is appended as it came; which token belongs to which answer is worked out elsewhere (`increments.py`), also by
+another thread while the clock runs. It takes no lock: what is appended last tells it how much of the rest is whole.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
-from itertools import chain, pairwise
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from oildrop.rules.errors import OildropError
-from oildrop.rules.evidence import RequestTable
-from oildrop.workloads.protocols import Emission, RequestSize
+from oildrop.workloads.protocols import Emission
 
-OK = "ok"
-TRUNCATED = "truncated"
-OVERLONG = "overlong"
-UNFINISHED = "unfinished"
+
+class Released(Protocol):
+    """Who releases queries by a schedule.
+
+    Attributes:
+        released: Queries that were released.
+        issued_ns: When each of them was.
+    """
+
+    released: int
+    issued_ns: array[int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """How much of a ledger has been read: requests, steps, emissions, tokens."""
+
+    issued: int = 0
+    steps: int = 0
+    emissions: int = 0
+    tokens: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class News:
+    """What a ledger holds past a mark, each int64: of requests that were issued, of emissions, of their tokens."""
+
+    mark: Mark
+    scheduled_ns: NDArray[np.int64]
+    issued_ns: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    came_ns: NDArray[np.int64]
+    done: NDArray[np.bool_]
+    tokens: NDArray[np.int64]
 
 
 class Ledger:
     """What a load generator issued and got. Times are nanoseconds since run_start.
 
     Attributes:
-        issued: Requests that were issued.
+        issued: Requests that were issued; where somebody else does it, once all were.
         answered: Requests whose answers are complete.
         steps: Steps of the served model.
     """
@@ -36,7 +68,7 @@ class Ledger:
         self.issued = 0
         self.answered = 0
         self.steps = 0
-        self._samples_per_query = samples_per_query
+        self.samples_per_query = samples_per_query
         self._scheduled_ns = array("q")
         self._issued_ns = array("q")
         self._step_ns = array("q")
@@ -45,6 +77,7 @@ class Ledger:
         self._sizes = array("q")
         self._done = bytearray()
         self._tokens = array("q")
+        self._schedule: tuple[Sequence[int], Released] | None = None
 
     def issue(self, count: int, scheduled_ns: int, now_ns: int) -> list[int]:
         """The next `count` requests, due at `scheduled_ns`, are handed over now; returns their numbers."""
@@ -54,12 +87,9 @@ class Ledger:
         self._issued_ns.extend((now_ns,) * count)
         return list(range(first, self.issued))
 
-    def take_schedule(self, scheduled_ns: Sequence[int], issued_ns: Sequence[int]) -> None:
-        """Queries that somebody else issued: all of them, in order."""
-        each = self._samples_per_query
-        self.issued = len(issued_ns) * each
-        self._scheduled_ns = array("q", (at for at in scheduled_ns for _ in range(each)))
-        self._issued_ns = array("q", (at for at in issued_ns for _ in range(each)))
+    def follow(self, schedule_ns: Sequence[int], issuer: Released) -> None:
+        """Queries are issued by `issuer` at the times of a schedule, not here."""
+        self._schedule = (schedule_ns, issuer)
 
     def record(self, emissions: list[Emission], now_ns: int) -> int:
         """What one step brought; returns how many answers it completed."""
@@ -81,69 +111,39 @@ class Ledger:
     @property
     def queries(self) -> int:
         """Queries that were issued."""
-        return self.issued // self._samples_per_query
+        return self.issued // self.samples_per_query
 
-    def table(self, size: Callable[[int], RequestSize]) -> RequestTable:
-        """One row a request, in order of issue.
-
-        Raises:
-            OildropError: The model answered what was not asked, or went on after the end of an answer.
-        """
-        token_rows, token_ns, token_ids, finished = self._sorted()
-        edges = np.searchsorted(token_rows, np.arange(self.issued + 1)).tolist()
-        stamps, ids = token_ns.tolist(), token_ids.tolist()
-        gaps = np.diff(token_ns, prepend=0).tolist()
-        sizes = [size(index) for index in range(self.issued)]
-        spans = list(pairwise(edges))
-        return RequestTable(
-            index=tuple(range(self.issued)),
-            query=tuple(index // self._samples_per_query for index in range(self.issued)),
-            scheduled_ns=tuple(self._scheduled_ns),
-            issued_ns=tuple(self._issued_ns),
-            first_ns=tuple(stamps[start] if stop > start else None for start, stop in spans),
-            last_ns=tuple(stamps[stop - 1] if stop > start else None for start, stop in spans),
-            input_tokens=tuple(each.input_tokens for each in sizes),
-            output_tokens=tuple(stop - start for start, stop in spans),
-            expected_tokens=tuple(each.output_tokens for each in sizes),
-            outcome=tuple(
-                _outcome(done, stop - start, each.output_tokens)
-                for done, (start, stop), each in zip(finished.tolist(), spans, sizes, strict=True)
-            ),
-            gaps_ns=tuple(tuple(gaps[start + 1 : stop]) for start, stop in spans),
-            tokens=tuple(tuple(ids[start:stop]) for start, stop in spans),
+    def since(self, mark: Mark) -> News:
+        """What has come after `mark`, up to the last whole step; any thread may ask."""
+        emissions = len(self._done)  # first: of what a step brings it is appended last
+        ends = np.cumsum(_column(self._step_size[mark.steps :]), dtype=np.int64)
+        steps = int(np.searchsorted(ends, emissions - mark.emissions, side="right"))
+        emissions = mark.emissions + (int(ends[steps - 1]) if steps else 0)
+        sizes = _column(self._sizes[mark.emissions : emissions])
+        tokens = mark.tokens + int(sizes.sum())
+        scheduled_ns, issued_ns = self._issued_since(mark.issued)
+        until = mark.steps + steps
+        return News(
+            mark=Mark(issued=mark.issued + len(issued_ns), steps=until, emissions=emissions, tokens=tokens),
+            scheduled_ns=scheduled_ns,
+            issued_ns=issued_ns,
+            rows=_column(self._rows[mark.emissions : emissions]),
+            sizes=sizes,
+            came_ns=np.repeat(_column(self._step_ns[mark.steps : until]), _column(self._step_size[mark.steps : until])),
+            done=np.frombuffer(self._done[mark.emissions : emissions], dtype=np.bool_),
+            tokens=_column(self._tokens[mark.tokens : tokens]),
         )
 
-    def _sorted(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-        """Row, time and id of each token, by row and within it as they came; and which rows were finished."""
-        rows, sizes = _column(self._rows), _column(self._sizes)
-        done = np.frombuffer(bytes(self._done), dtype=np.bool_)
-        finished = self._finished(rows, done)
-        step_ns = np.repeat(_column(self._step_ns), _column(self._step_size))
-        token_rows = np.repeat(rows, sizes)
-        order = np.argsort(token_rows, kind="stable")
-        return token_rows[order], np.repeat(step_ns, sizes)[order], _column(self._tokens)[order], finished
-
-    def _finished(self, rows: NDArray[np.int64], done: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        unknown = rows[(rows < 0) | (rows >= self.issued)]
-        if unknown.size:
-            raise OildropError(f"the model answered request {unknown[0]}, but {self.issued} were issued; mend the task")
-        last = np.full(self.issued, -1, dtype=np.int64)
-        last[rows] = np.arange(len(rows))
-        ends = np.flatnonzero(done)
-        early = ends[last[rows[ends]] != ends]
-        if early.size:
-            raise OildropError(f"the model went on after the end of answer {rows[early[0]]}; mend the task")
-        finished = np.zeros(self.issued, dtype=np.bool_)
-        finished[rows[ends]] = True
-        return finished
-
-
-def _outcome(done: bool, received: int, expected: int) -> str:
-    if not done:
-        return UNFINISHED
-    if received == expected:
-        return OK
-    return TRUNCATED if received < expected else OVERLONG
+    def _issued_since(self, first: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """When each request from number `first` on was due, and when it was issued."""
+        if self._schedule is None:
+            until = len(self._issued_ns)  # of an issue it is appended last
+            return _column(self._scheduled_ns[first:until]), _column(self._issued_ns[first:until])
+        schedule_ns, issuer = self._schedule
+        each, until = self.samples_per_query, issuer.released
+        queries = slice(first // each, until)
+        due = np.array(schedule_ns[queries], dtype=np.int64)
+        return np.repeat(due, each), np.repeat(_column(issuer.issued_ns[queries]), each)
 
 
 def _column(values: array[int]) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from oildrop.results.bundle import names
 from oildrop.results.bundle.chunks import parse_chunk
+from oildrop.results.bundle.requests_merged import merged
 from oildrop.results.bundle.seal import compare_with_seal, parse_seal
 from oildrop.results.bundle.telemetry import parse_telemetry
 from oildrop.rules import keys
@@ -72,7 +73,7 @@ def read_contents(path: Path, *, supervisor_alive: bool = False) -> BundleConten
         system=system,
         events=log.events,
         evaluations=tuple(samples.evaluations),
-        requests=samples.requests,
+        requests=merged(samples.requests) if samples.requests else None,
         answers=samples.answers,
         series=_series(found, problems, sealed=sealed),
         problems=tuple(problems),
@@ -186,17 +187,16 @@ class _Samples:
     """What the chunks hold together: evaluations of a training, or the requests and answers of a served run."""
 
     evaluations: list[EvaluationTable] = field(default_factory=list)
-    requests: RequestTable | None = None
+    requests: list[RequestTable] = field(default_factory=list)
     answers: AnswerTable | None = None
 
 
 def _samples(found: _Found, problems: list[Problem]) -> _Samples:
     samples = _Samples()
-    for name, data in found.data.items():
-        if not (name.startswith(names.SAMPLES + "/") and name.endswith(".arrow")):
-            continue
+    chunks = [name for name in found.data if name.startswith(names.SAMPLES + "/") and name.endswith(".arrow")]
+    for name in sorted(chunks, key=lambda name: (len(name), name)):  # 10000.arrow comes after 9999.arrow
         try:
-            _take(samples, data)
+            _take(samples, found.data[name])
         except ValueError as error:
             problems.append(Problem(file=names.printable(name), message=str(error)))
     return samples
@@ -205,9 +205,7 @@ def _samples(found: _Found, problems: list[Problem]) -> _Samples:
 def _take(samples: _Samples, data: bytes) -> None:
     chunk = parse_chunk(data)
     if isinstance(chunk, RequestTable):
-        if samples.requests is not None:
-            raise ValueError("is a second table of requests; a run has one")
-        samples.requests = chunk
+        samples.requests.append(chunk)
     elif isinstance(chunk, AnswerTable):
         if samples.answers is not None:
             raise ValueError("is a second table of answers; a run has one")

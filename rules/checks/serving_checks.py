@@ -95,8 +95,9 @@ def every_request_kept(judged: Judged) -> Iterator[Broken]:
         "requests": (served.count, event.meta.get("requests") if event is not None else None),
         "errors": (served.failed, event.meta.get("errors") if event is not None else None),
     }
+    counting_ended = event is not None or case.timeline.run_stop_ns is not None
     for what, (kept, counted) in counts.items():
-        if kept != counted:
+        if counting_ended and kept != counted:
             yield broken(f"the table holds {kept} {what}, the generator counted {counted}", REPEAT, **{what: kept})
     twice = [index for index, times in Counter(served.table.index).items() if times > 1]
     if twice:
@@ -113,6 +114,20 @@ def _uneven_queries(judged: Judged, served: Served) -> Iterator[Broken]:
     if uneven:
         message = f"query {uneven[0]} has {sizes[uneven[0]]} requests, the scenario asks for {terms.samples_per_query}"
         yield broken(message, REPEAT, queries=len(uneven))
+
+
+@rule("R050")
+def served_to_the_end(judged: Judged) -> Iterator[Broken]:
+    """The run was not ended while it served."""
+    case, served = judged.case, judged.case.served
+    if served is None or case.timeline.run_stop_ns is not None or judged.verdict.outcome == "started":
+        return
+    until = "" if served.stop_ns is None else f" until {served.stop_ns / 1e9:.1f} s after run_start"
+    message = (
+        f"the run was ended while it served: what is shown is of the {served.count} requests that were kept{until}, "
+        f"{served.failed} of them without a whole answer"
+    )
+    yield broken(message, "see the run's outcome, and repeat it", requests=served.count, failed=served.failed)
 
 
 @rule("R045")

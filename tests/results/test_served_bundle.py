@@ -72,12 +72,15 @@ def test_requests_and_answers_are_read_beside_each_other(make_served: Any) -> No
     ]  # fmt: skip
 
 
-def test_a_second_table_of_requests_is_a_problem(make_served: Any) -> None:
+def test_a_second_chunk_that_answers_anew_is_found(store: StoreLayout, make_served: Any) -> None:
+    """Even in a bundle that nobody sealed: what had ended cannot be told again."""
     bundle = make_served()
+    (bundle / "seal.json").unlink()
     requests = read_requests(bundle / "samples" / "0000.arrow")
     write_requests(bundle / "samples" / "0002.arrow", requests)
-    messages = {problem.message for problem in read_bundle(bundle).problems if problem.file == "samples/0002.arrow"}
-    assert "is a second table of requests; a run has one" in messages
+    [row] = ingest_runs(store, [bundle])
+    messages = [finding.message for finding in row.judgement.findings if finding.rule == "R037"]
+    assert any("stands more than once" in message for message in messages)
 
 
 def test_a_changed_answer_breaks_the_bundle(store: StoreLayout, make_served: Any) -> None:

@@ -100,6 +100,13 @@ def short_deadline(run: Any) -> None:
     run.find(keys.OUTCOME)["meta"]["limit"] = "deadline"
 
 
+def cancelled_while_serving(run: Any) -> None:
+    for key in (keys.RUN_STOP, keys.SERVED):
+        run.drop(key)
+    run.find(keys.OUTCOME).update(value="cancelled")
+    run.find(keys.OUTCOME)["meta"]["cancelled_by"] = "SIGINT"
+
+
 def slow_set_up(run: Any) -> None:
     for row in run.rows[2:]:
         row["t_ns"] += 40 * SECOND
@@ -170,9 +177,10 @@ BREAKERS: dict[str, Callable[[Any], None]] = {
     "R045": few_queries,
     "R046": lambda run: run.find(keys.SERVED)["meta"].update(tokens_counted_by={"usage": 99, "chunks": 1}),
     "R047": lambda run: run.find(keys.SERVED)["meta"].update(ended_by_model=2),
+    **{rule: breaker for rule, breaker in METER_BREAKERS.items() if rule != "R064"},  # which is asked of steps
     "R048": answered_from_a_cache,
     "R049": lambda run: run.drop(keys.REPEATS),
-    **{rule: breaker for rule, breaker in METER_BREAKERS.items() if rule != "R064"},  # which is asked of steps
+    "R050": cancelled_while_serving,
 }
 
 
@@ -213,8 +221,8 @@ def test_severity_decides_the_outcome(served_run: Any, rule: str) -> None:
     BREAKERS[rule](served_run)
     judgement = judge(served_run.evidence(), served_run.rulebook)
     grave = {finding.rule for finding in judgement.findings if finding.severity in ("broken", "invalid")}
-    ended_from_outside = rule == "R018"
-    assert judgement.outcome == ("timeout" if ended_from_outside else "invalid" if grave else "ok")
+    ended_from_outside = {"R018": "timeout", "R050": "cancelled"}.get(rule)
+    assert judgement.outcome == (ended_from_outside or ("invalid" if grave else "ok"))
     assert (rule in grave) == (served_run.rulebook.rules[rule].severity in ("broken", "invalid"))
 
 

@@ -255,7 +255,8 @@ def test_the_end_from_outside_counts_where_the_run_shows_none_of_its_own(served_
 def test_a_run_that_ended_while_its_answers_were_assessed_shows_no_end_of_its_own(served_run: Any) -> None:
     served_run.find(keys.OUTCOME).update(value="oom")
     served_run.find(keys.OUTCOME)["meta"]["limit"] = "memory"
-    served_run.add(keys.CHUNK, 3.4, "0000.arrow", file="samples/0000.arrow")  # the requests are kept first
+    for number in range(3):  # the requests are kept first
+        served_run.add(keys.CHUNK, 3.4, f"000{number}.arrow", file=f"samples/000{number}.arrow", first_ns=0)
     evidence = replace(served_run.evidence(), answers=None)
     assert judge(evidence, served_run.rulebook).outcome == "oom"
     settings = {**served_run.spec.settings, "weights.source": "random"}
@@ -383,3 +384,41 @@ def test_each_numeric_format_has_its_own_least_agreement(served_run: Any) -> Non
     judgement = judged(served_run)
     assert judgement.headline("greedy_agreement").value == 0.85
     assert not str(judgement.reason).startswith("85.00%")
+
+
+def ended_outside(run: Any, t_s: float) -> None:
+    """The run was cancelled at `t_s`, before it had stopped by itself."""
+    for key in (keys.RUN_STOP, keys.SERVED):
+        run.drop(key)
+    run.find(keys.OUTCOME).update(value="cancelled", t_ns=round(t_s * SECOND))
+    run.find(keys.OUTCOME)["meta"]["cancelled_by"] = "SIGINT"
+
+
+def test_a_run_that_was_ended_while_it_served_shows_what_was_kept(served_run: Any) -> None:
+    """Chunks until 4 s after run_start, in which 98 answers came and two did not: 98 requests in 4 s."""
+    ended_outside(served_run, 9.0)
+    served_run.add(keys.CHUNK, 4.5, "0000.arrow", first_ns=0, kept_ns=2 * SECOND)
+    served_run.add(keys.CHUNK, 5.0, "0001.arrow", first_ns=0, kept_ns=4 * SECOND)
+    for row in (98, 99):
+        served_run.requests["outcome"][row] = "unfinished"
+    judgement = judged(served_run)
+    assert judgement.outcome == "cancelled"
+    assert judgement.headline("requests_per_s").value == pytest.approx(98 / 4)
+    assert judgement.headline("latency_s_p50").value is not None
+    assert "2 unfinished" in str(judgement.headline("latency_s_p99").reason)
+    rules = {finding.rule: finding for finding in judgement.findings}
+    assert set(rules) == {"R042", "R050"}
+    assert rules["R050"].message.endswith(
+        "of the 100 requests that were kept until 4.0 s after run_start, 2 of them without a whole answer"
+    )
+
+
+def test_a_silence_after_the_last_answer_counts_where_heartbeats_show_it(served_run: Any) -> None:
+    """Nothing was answered until 7 s after run_start; one more answer was, at 8 s, and is not kept."""
+    ended_outside(served_run, 12.0)
+    served_run.add(keys.CHUNK, 5.0, "0000.arrow", first_ns=0, kept_ns=4 * SECOND)
+    served_run.requests["outcome"][99] = "unfinished"
+    for t_s, answered in ((8.0, 90), (9.0, 91)):
+        served_run.add(keys.HEARTBEAT, t_s, 5, answered=answered, failed=9)
+    served_run.add(keys.HEARTBEAT, 10.0, 5, answered="many")
+    assert judged(served_run).headline("requests_per_s").value == pytest.approx(99 / 7)

@@ -8,6 +8,7 @@ Shape suffixes: N sentences of a block, B of a batch, T tokens of the longest, R
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -41,12 +42,16 @@ class Requests:
         self._begin, self._end = int(settings["data.begin_token"]), int(settings["data.end_token"])
         self._repeated = settings["requests.prompts"] == "repeated"
         self._blocks: list[tuple[NDArray[np.int32], NDArray[np.int32]]] = []
+        self._making = threading.Lock()
         _check(settings)
 
     def prepare(self, count: int) -> None:
         """Make the first `count` sentences now, so that none is made while a clock runs."""
-        while len(self._blocks) * BLOCK_REQUESTS < count:
-            self._blocks.append(self._block(len(self._blocks) * BLOCK_REQUESTS))
+        if len(self._blocks) * BLOCK_REQUESTS >= count:
+            return
+        with self._making:  # who keeps the requests asks for their lengths from another thread
+            while len(self._blocks) * BLOCK_REQUESTS < count:
+                self._blocks.append(self._block(len(self._blocks) * BLOCK_REQUESTS))
 
     def length(self, index: int) -> int:
         """Tokens of the sentence, beginning and end included."""

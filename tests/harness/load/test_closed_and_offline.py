@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from oildrop.harness.load.generate import generate
+from oildrop.harness.load.increments import table_of
 from oildrop.harness.load.ledger import Ledger
 from oildrop.harness.load.plan import LoadPlan
 from oildrop.harness.null_serve import NullServe
@@ -34,7 +35,7 @@ class Machine:
         made = LoadPlan(scenario=scenario, **{**terms, **plan})
         ledger = Ledger(made.samples_per_query)
         stopped_by = generate(self.task, made, ledger, self, self.now_ns, lambda: self.now_ns)
-        return ledger.table(self.task.size), stopped_by
+        return table_of(ledger, self.task.size), stopped_by
 
 
 def test_a_single_stream_issues_when_the_answer_before_is_complete() -> None:
@@ -126,6 +127,6 @@ def test_what_came_before_a_failure_is_in_the_ledger() -> None:
     machine.task._work = fails
     with pytest.raises(MemoryError):
         generate(machine.task, plan, ledger, machine, machine.now_ns, lambda: machine.now_ns)
-    table = ledger.table(machine.task.size)
+    table = table_of(ledger, machine.task.size)
     assert table.outcome == ("ok", "ok", "unfinished")
     assert table.output_tokens == (2, 2, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from oildrop.harness.load.increments import table_of
 from oildrop.harness.load.ledger import Ledger
 from oildrop.rules.errors import OildropError
 from oildrop.workloads.protocols import Emission, RequestSize
@@ -25,7 +26,7 @@ def test_tokens_of_interleaved_answers_are_told_apart() -> None:
     assert ledger.record([], 350) == 0
     assert ledger.record([said(0, 6, done=True), said(3, 1, 2, 3, 4, done=True)], 400) == 2
     assert ledger.record([said(1, 8, done=True)], 550) == 1
-    table = ledger.table(size)
+    table = table_of(ledger, size)
     assert table.index == table.query == (0, 1, 2, 3)
     assert table.scheduled_ns == (100, 100, 100, 200)
     assert table.issued_ns == (110, 110, 110, 230)
@@ -40,7 +41,7 @@ def test_tokens_of_interleaved_answers_are_told_apart() -> None:
 
 
 def test_nothing_issued_is_an_empty_table() -> None:
-    assert Ledger().table(size).index == ()
+    assert table_of(Ledger(), size).index == ()
 
 
 @pytest.mark.parametrize("index", [-1, 1, 99])
@@ -49,7 +50,7 @@ def test_an_answer_that_nobody_asked_for_is_refused(index: int) -> None:
     ledger.issue(1, 0, 0)
     ledger.record([said(index, 1)], 5)
     with pytest.raises(OildropError, match=f"answered request {index}, but 1 were issued"):
-        ledger.table(size)
+        table_of(ledger, size)
 
 
 def test_tokens_after_the_end_of_an_answer_are_refused() -> None:
@@ -58,4 +59,4 @@ def test_tokens_after_the_end_of_an_answer_are_refused() -> None:
     ledger.record([said(1, 1, done=True)], 5)
     ledger.record([said(1, 2)], 6)
     with pytest.raises(OildropError, match="went on after the end of answer 1"):
-        ledger.table(size)
+        table_of(ledger, size)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from array import array
 from typing import Any
 
 import pytest
 
+from oildrop.harness.load.increments import table_of
 from oildrop.harness.load.issuer import Issuer
 from oildrop.harness.load.ledger import Ledger
 from oildrop.harness.load.open import open_loop
@@ -25,6 +27,7 @@ class Machine:
 
     def __init__(self, schedule_ns: tuple[int, ...], **model: Any) -> None:
         self.schedule_ns = schedule_ns
+        self.issued_ns = array("q", schedule_ns)
         self.now_ns = 0
         self.progress = 0
         self.answered: int | None = None
@@ -54,10 +57,9 @@ class Machine:
             }
         )
         ledger = Ledger(made.samples_per_query)
+        ledger.follow(self.schedule_ns, self)
         stopped_by = open_loop(self.task, made, ledger, self, self, lambda: self.now_ns, 0)
-        released = self.schedule_ns[: self.released]
-        ledger.take_schedule(released, released)
-        return ledger.table(self.task.size), stopped_by
+        return table_of(ledger, self.task.size), stopped_by
 
 
 def test_an_arrival_waits_for_the_step_that_runs() -> None:
