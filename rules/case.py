@@ -135,17 +135,6 @@ class Case:
         compared = sum(answers.compared_count) if answers is not None else 0
         return sum(answers.agreed_count) / compared if answers is not None and compared else None
 
-    @property
-    def cap_samples(self) -> int | None:
-        """Samples at which the run stops for good: the cap, or fixed work's steps; None when unknown."""
-        settings = self.evidence.spec.settings
-        steps, cap = settings.get("limit.steps"), settings.get("limit.cap_samples")
-        if isinstance(cap, int):
-            return cap
-        blocks = self.timeline.blocks
-        if isinstance(steps, int) and blocks and blocks[0].steps:
-            return steps * (blocks[0].samples // blocks[0].steps)
-        return None
     @cached_property
     def answer_accuracy(self) -> Estimate | None:
         """Share of scored answers that were right, with Wilson's 95 % interval; None where none were kept as such."""
@@ -158,6 +147,17 @@ class Case:
         answers = self.evidence.answers
         return None if answers is None else _share(answers.reference_correct_count, answers.token_count)
 
+    @property
+    def cap_samples(self) -> int | None:
+        """Samples at which the run stops for good: the cap, or fixed work's steps; None when unknown."""
+        settings = self.evidence.spec.settings
+        steps, cap = settings.get("limit.steps"), settings.get("limit.cap_samples")
+        if isinstance(cap, int):
+            return cap
+        blocks = self.timeline.blocks
+        if isinstance(steps, int) and blocks and blocks[0].steps:
+            return steps * (blocks[0].samples // blocks[0].steps)
+        return None
 
 
 def _share(right: tuple[int, ...] | None, scored: tuple[int, ...]) -> Estimate | None:

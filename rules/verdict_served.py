@@ -48,15 +48,18 @@ def _wrong_answers(case: Case) -> str | None:
     if benchmark is not None and quality is not None and target is not None:
         unit = benchmark.quality.unit
         if not math.isfinite(quality):
-    too_few = _too_few_right(case)
-    if too_few is not None:
-        return too_few
             return "the loss of the assessed answers was not finite"
         if not case.meets(quality):
             return f"quality {quality:.4g} {unit} of the assessed answers is not within {target:g} {unit}"
+    too_few = _too_few_right(case)
+    if too_few is not None:
+        return too_few
     least, agreement = least_agreement(case), case.agreement
     if least is not None and agreement is not None and agreement < least:
         return f"{agreement:.2%} of the compared answers agree with the reference; at least {least:.2%} must"
+    return None
+
+
 def _too_few_right(case: Case) -> str | None:
     """Why fewer answers are right than the reference's accuracy asks; None where enough may be, or nothing is asked.
 
@@ -72,9 +75,6 @@ def _too_few_right(case: Case) -> str | None:
         f"{found.value:.2%} of {found.count} assessed answers are right, at most {found.high:.2%} of all are; the "
         f"reference has {reference.value:.2%}, of which {least:.0%} must be reached"
     )
-
-
-    return None
 
 
 def least_agreement(case: Case) -> float | None:

@@ -37,6 +37,9 @@ ANSWER_COLUMNS = {
     "agreed_count": "int64",
     "compared_count": "int64",
 }
+ACCURACY_COLUMNS = {"correct_count": "int64", "reference_correct_count": "int64"}
+"""Of answers that are right or wrong; tables of others, and those from before there were such columns, lack them."""
+
 MAY_BE_EMPTY = ("first_delay_ns", "last_delay_ns")
 """A request that was never answered has neither."""
 
@@ -44,14 +47,15 @@ AS_THEY_ARE = ("index", "query", "input_tokens", "output_tokens", "expected_toke
 
 
 @functools.cache
-def _schema(answers: bool) -> Any:
+def _schema(*names: str) -> Any:
+    """The schema of the columns `names`, each of which is one of a table's above."""
     import pyarrow as pa
 
     kinds = {
         "int64": pa.int64(), "float64": pa.float64(), "string": pa.string(), "list<item: int64>": pa.list_(pa.int64()),
     }  # fmt: skip
-    columns = ANSWER_COLUMNS if answers else REQUEST_COLUMNS
-    return pa.schema([pa.field(name, kinds[kind], nullable=name in MAY_BE_EMPTY) for name, kind in columns.items()])
+    types = {**REQUEST_COLUMNS, **ANSWER_COLUMNS, **ACCURACY_COLUMNS}
+    return pa.schema([pa.field(name, kinds[types[name]], nullable=name in MAY_BE_EMPTY) for name in names])
 
 
 def write_requests(path: Path, requests: RequestTable) -> None:
@@ -69,13 +73,14 @@ def write_requests(path: Path, requests: RequestTable) -> None:
 
 def request_bytes(columns: dict[str, Any]) -> bytes:
     """One chunk of requests as it stands in the file, from its columns."""
-    return arrow_bytes(columns, _schema(answers=False), packed=True)
+    return arrow_bytes(columns, _schema(*REQUEST_COLUMNS), packed=True)
 
 
 def write_answers(path: Path, answers: AnswerTable) -> None:
     """Write one chunk of the assessed answers, whole or not at all and on disk on return. Raises OSError."""
-    columns = {name: getattr(answers, name) for name in ANSWER_COLUMNS}
-    _write(path, arrow_bytes(columns, _schema(answers=True), packed=True))
+    columns = {name: getattr(answers, name) for name in (*ANSWER_COLUMNS, *ACCURACY_COLUMNS)}
+    columns = {name: values for name, values in columns.items() if values is not None}
+    _write(path, arrow_bytes(columns, _schema(*columns), packed=True))
 
 
 def requests_in(table: Any) -> RequestTable:
@@ -101,8 +106,9 @@ def requests_in(table: Any) -> RequestTable:
 
 def answers_in(table: Any) -> AnswerTable:
     """The assessed answers of an Arrow table. Raises ValueError saying what is wrong with it."""
-    _expect(table, ANSWER_COLUMNS)
-    return AnswerTable(**{name: _values(table, name) for name in ANSWER_COLUMNS})
+    columns = ANSWER_COLUMNS | (ACCURACY_COLUMNS if set(ACCURACY_COLUMNS) & set(table.column_names) else {})
+    _expect(table, columns)
+    return AnswerTable(**{name: _values(table, name) for name in columns})
 
 
 def read_requests(path: Path) -> RequestTable:
