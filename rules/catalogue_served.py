@@ -72,6 +72,20 @@ SERVED: dict[str, MetricMeaning] = {
         "Decode tokens a second", "tokens/s", "higher",
         "(n - 1) / (last - first) of a request, n its output tokens; median over requests.",
     ),
+    "engine_prefill_tokens_per_s": _m(
+        "Prefill tokens a second of engine time", "tokens/s", "higher",
+        "Prompt tokens that were read over the time of the steps that read them, whatever waited meanwhile.",
+    ),
+    "engine_decode_tokens_per_s": _m(
+        "Decode tokens a second of engine time", "tokens/s", "higher",
+        "Tokens of all requests that steps of decoding said over the time of these steps; the first token of an answer "
+        "comes from the reading of its prompt.",
+    ),
+    "engine_time_fraction": _m(
+        "Time of the engine in steps", "1", None,
+        "Time in steps that read prompts or decode over the time from run_start to run_stop, and each of the two by "
+        "phase; in the rest the engine was idle or the load generator worked.",
+    ),
     "error_fraction": _m(
         "Failed requests", "1", "lower", "Requests that were not answered in full over all that were issued.",
     ),

@@ -190,6 +190,37 @@ class Disaggregating(Protocol):
         """What has been sent so far."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class EngineTime:
+    """What an engine did with its time: in steps that read prompts and in steps that decode.
+
+    Attributes:
+        prefill_ns, decode_ns: Nanoseconds in such steps; in none of them it was idle, or the harness worked.
+        prefill_steps, decode_steps: How many there were.
+        prefill_tokens: Of prompts that were read.
+        decode_tokens: That were said in steps that decode; the first of an answer comes from the reading of its prompt.
+    """
+
+    prefill_ns: int = 0
+    prefill_steps: int = 0
+    prefill_tokens: int = 0
+    decode_ns: int = 0
+    decode_steps: int = 0
+    decode_tokens: int = 0
+
+    def since(self, earlier: EngineTime) -> EngineTime:
+        """What was not in `earlier`."""
+        return EngineTime(**{name: value - getattr(earlier, name) for name, value in vars(self).items()})
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """A served model that knows when it reads prompts and when it decodes."""
+
+    def engine_time(self) -> EngineTime:
+        """Totals so far."""
+
+
 class ServeTask(Protocol):
     """A served model in one framework: requests go in, tokens come out.
 

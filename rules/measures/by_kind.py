@@ -11,6 +11,7 @@ from oildrop.rules.measures.resources import busy_metric, memory_metric
 from oildrop.rules.measures.served_devices import resource_metrics
 from oildrop.rules.measures.served_energy import served_energy_metrics
 from oildrop.rules.measures.served_latency import latency_metrics, lateness_metric
+from oildrop.rules.measures.served_phases import phase_metrics
 from oildrop.rules.measures.served_quality import answer_metrics
 from oildrop.rules.measures.served_rates import served_rate_metrics
 from oildrop.rules.measures.served_transfer import transfer_metrics
@@ -49,6 +50,7 @@ def _served(case: Case) -> Iterator[Metric]:
     yield from latency_metrics(case)
     yield lateness_metric(case)
     yield from served_rate_metrics(case)
+    yield from phase_metrics(case)
     yield from answer_metrics(case)
     yield from transfer_metrics(case)
     yield from served_energy_metrics(case)

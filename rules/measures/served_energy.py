@@ -8,10 +8,12 @@ from oildrop.rules.case import Case
 from oildrop.rules.measures.energy import FORMULAS, ScopeEnergy, energy_and_power, energy_of_run, energy_per_token
 from oildrop.rules.measures.making import absent, present
 from oildrop.rules.measures.served_devices import out_of_sight
+from oildrop.rules.measures.served_phases import APART, Phase, engine_phases, reads_elsewhere
 from oildrop.rules.records import Metric
 from oildrop.rules.served import Served
 
 SPLIT = "energy_split_by_time/1"
+SPLIT_BY_STEPS = "energy_split_by_steps/1"
 NAMES = ("energy_j", "power_w", "energy_per_token_j")
 
 
@@ -26,16 +28,37 @@ def served_energy_metrics(case: Case) -> Iterator[Metric]:
     yield from energy_and_power(case, whole)
     tokens = served.output_tokens if served is not None and served.has_tokens else 0
     yield energy_per_token(whole, tokens, "no output token was counted")
+    phases = engine_phases(case)
     if served is None or not tokens:
         yield from _no_split("no output token was counted")
-    elif case.evidence.spec.scenario != "single-stream":
-        yield from _no_split("prefill of one request and decode of another overlap in this scenario")
-    else:
+    elif reads_elsewhere(case):
+        yield from _no_split(APART)
+    elif not isinstance(phases, str):
+        yield from _split_by_steps(case, phases, whole)
+    elif case.evidence.spec.scenario == "single-stream":
         yield from _split(case, served, whole)
+    else:
+        yield from _no_split(phases)
+
+
+def _split_by_steps(case: Case, phases: dict[str, Phase], whole: ScopeEnergy) -> Iterator[Metric]:
+    """The run's mean power times the engine's time in steps of each phase; energy of idle time belongs to neither.
+
+    Modelled, never measured: steps take milliseconds, and no meter's counter moves that often.
+    """
+    run_s = case.timeline.run_s
+    for phase, spent in phases.items():
+        if not run_s or not spent.tokens or whole.energy_j is None:
+            yield _absent(phase, f"no token was counted in {phase}", SPLIT_BY_STEPS)
+            continue
+        yield present(
+            "energy_per_token_j", whole.energy_j * (spent.ns / 1e9 / run_s) / spent.tokens, formula=SPLIT_BY_STEPS,
+            scope=whole.scope, status="modelled", sample_count=spent.tokens, dims={"phase": phase},
+        )  # fmt: skip
 
 
 def _split(case: Case, served: Served, whole: ScopeEnergy) -> Iterator[Metric]:
-    """The run's mean power times the time of each phase, one request being served at a time.
+    """The run's mean power times the time of each phase, one request being served at a time; of logs without steps.
 
     Prefill lasts from issue to first token and has the prompt's tokens, decode from first to last and the others.
     """
@@ -46,7 +69,7 @@ def _split(case: Case, served: Served, whole: ScopeEnergy) -> Iterator[Metric]:
     decoded = served.output_tokens - len(spans)
     for phase, spent_ns, tokens in (("prefill", prefill_ns, served.input_tokens), ("decode", decode_ns, decoded)):
         if not run_s or not tokens or whole.energy_j is None:
-            yield _absent(phase, f"no token was counted in {phase}")
+            yield _absent(phase, f"no token was counted in {phase}", SPLIT)
             continue
         value = whole.energy_j * (spent_ns / 1e9 / run_s) / tokens
         yield present(
@@ -57,8 +80,8 @@ def _split(case: Case, served: Served, whole: ScopeEnergy) -> Iterator[Metric]:
 
 def _no_split(reason: str) -> Iterator[Metric]:
     for phase in ("prefill", "decode"):
-        yield _absent(phase, reason)
+        yield _absent(phase, reason, SPLIT_BY_STEPS)
 
 
-def _absent(phase: str, reason: str) -> Metric:
-    return absent("energy_per_token_j", reason, formula=SPLIT, scope="run", dims={"phase": phase})
+def _absent(phase: str, reason: str, formula: str) -> Metric:
+    return absent("energy_per_token_j", reason, formula=formula, scope="run", dims={"phase": phase})

@@ -9,11 +9,13 @@ from oildrop.rules.case import Case
 from oildrop.rules.formulas.flops_table import SERVED_FLOPS
 from oildrop.rules.measures.making import absent, present
 from oildrop.rules.measures.served_devices import unlike_devices
+from oildrop.rules.measures.served_phases import Phase, engine_phases
 from oildrop.rules.measures.work import peak_of
 from oildrop.rules.records import Metric
 
 MODEL = "served_model_flops/1"
 MBU = "decode_mbu/1"
+MBU_BY_STEPS = "decode_mbu/2"
 CACHE_FACTOR = 4
 """A working set under so many times the last-level cache may be read from there, and no bandwidth is measured."""
 
@@ -31,11 +33,15 @@ def served_work_metrics(case: Case) -> Iterator[Metric]:
             yield absent("mfu", peak, formula="mfu/1", scope="device")
         else:
             yield present("mfu", flop_per_s / peak, formula="mfu/1", scope="device", status="derived")
-    utilisation = _decode_mbu(case)
+    phases = engine_phases(case)
+    decode = None if isinstance(phases, str) else phases["decode"]
+    formula, utilisation = (
+        (MBU, _decode_mbu(case, None)) if decode is None else (MBU_BY_STEPS, _decode_mbu(case, decode))
+    )
     if isinstance(utilisation, str):
-        yield absent("mbu", utilisation, formula=MBU, scope="device")
+        yield absent("mbu", utilisation, formula=formula, scope="device")
     else:
-        yield present("mbu", utilisation, formula=MBU, scope="device", status="derived")
+        yield present("mbu", utilisation, formula=formula, scope="device", status="derived")
 
 
 def _model_flop_per_s(case: Case) -> float | str:
@@ -53,18 +59,19 @@ def _model_flop_per_s(case: Case) -> float | str:
     return flops / (served.wall_ns / 1e9)
 
 
-def _decode_mbu(case: Case) -> float | str:
-    """Share of the measured read bandwidth that decoding one request at a time used, or why that is not known.
+def _decode_mbu(case: Case, decode: Phase | None) -> float | str:
+    """Share of the measured read bandwidth that decoding used, or why that is not known.
 
-    Bytes of a request's decode steps, each reading all weights and the cache of the tokens before, over the time from
-    its first to its last token; all requests together.
+    Each step reads all weights, and of each request in it the cache of the tokens before: over the time in steps that
+    decode. Where the log does not part these (`decode` is None), one request is served at a time, and it is the time
+    from its first to its last token.
     """
     served, event = case.served, case.evidence.last(keys.SERVE)
     if served is None or event is None or not served.answered:
         return "no request was answered"
     if not served.has_tokens:
         return "answers of this benchmark come whole: nothing is decoded"
-    if case.evidence.spec.scenario != "single-stream":
+    if decode is None and case.evidence.spec.scenario != "single-stream":
         return "requests share decode steps in this scenario; single-stream shows the bandwidth of one"
     names = ("weight_bytes", "cache_bytes_per_token", "read_bandwidth_bytes_per_s", "last_level_cache_bytes")
     weights, cache, bandwidth, last_level = (_number(event.meta.get(name)) for name in names)
@@ -77,14 +84,21 @@ def _decode_mbu(case: Case) -> float | str:
         )
     if bandwidth is None or bandwidth <= 0:
         return str(event.meta.get("read_bandwidth_reason") or "this machine's read bandwidth has not been measured")
-    moved, spent_ns = 0.0, 0
+    if case.evidence.spec.settings.get("execution.draft"):
+        return "steps of a draft and of what it proposes to read other bytes than one token a request"
+    steps_of_all = cache_bytes = spent_ns = 0.0
     depth = int(case.evidence.spec.settings.get("requests.depth_tokens", 0))
     for row in served.answered:
         steps, (first, last) = served.table.output_tokens[row] - 1, served.spans_ns[row] or (0, 0)
         mean_context = depth + served.table.input_tokens[row] + (steps + 1) / 2
-        moved += steps * (weights + cache * mean_context)
+        steps_of_all += steps
+        cache_bytes += steps * cache * mean_context
         spent_ns += last - first
-    return moved / (spent_ns / 1e9) / bandwidth if spent_ns > 0 else "no time lies between the tokens"
+    if decode is not None:
+        steps_of_all, spent_ns = decode.steps, decode.ns
+    if not spent_ns > 0:
+        return "no time lies between the tokens"
+    return (steps_of_all * weights + cache_bytes) / (spent_ns / 1e9) / bandwidth
 
 
 def _number(value: object) -> float | None:

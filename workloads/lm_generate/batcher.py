@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from oildrop.rules.errors import UsageError
 from oildrop.workloads.generator import Generator
 from oildrop.workloads.lm_generate.sampling import Sampler
+from oildrop.workloads.lm_generate.stopwatch import Stopwatch
 from oildrop.workloads.protocols import Emission
 
 
@@ -48,13 +49,18 @@ class _Row:
 
 
 class Batcher:
-    """Who is answered next, on a generator with `slots` rows that reads `prefill_requests` prompts at once."""
+    """Who is answered next, on a generator with `slots` rows that reads `prefill_requests` prompts at once.
+
+    Attributes:
+        stopwatch: Time in either kind of step.
+    """
 
     def __init__(self, generator: Generator, sampler: Sampler, slots: int, prefill_requests: int) -> None:
         self._generator, self._sampler = generator, sampler
         self._prefill_requests = prefill_requests
         self._free = list(range(slots))  # a heap: low rows first, so that those in use stay together
         self._waiting: deque[Waiting] = deque()
+        self.stopwatch = Stopwatch()
         self._rows: list[_Row] = []  # in the order of their slots
 
     def admit(self, requests: list[Waiting]) -> None:
@@ -70,11 +76,20 @@ class Batcher:
 
     def step(self) -> list[Emission]:
         """One prefill or one decode; [] where nobody waits or is being answered."""
+        began_ns = self.stopwatch.now()
         if self._waiting and self._free:
-            return self._prefill()
-        return self._decode() if self._rows else []
+            emissions, read_tokens = self._prefill()
+            self.stopwatch.prefilled(self.stopwatch.now() - began_ns, read_tokens)
+            return emissions
+        if not self._rows:
+            return []
+        emissions = self._decode()
+        said_tokens = sum(len(emission.tokens) for emission in emissions)
+        self.stopwatch.decoded(self.stopwatch.now() - began_ns, said_tokens)
+        return emissions
 
-    def _prefill(self) -> list[Emission]:
+    def _prefill(self) -> tuple[list[Emission], int]:
+        """What was said, and how many tokens of prompts were read."""
         count = min(len(self._waiting), len(self._free), self._prefill_requests)
         taken = [self._waiting.popleft() for _ in range(count)]
         slots = [heapq.heappop(self._free) for _ in range(count)]
@@ -91,7 +106,7 @@ class Batcher:
             for request, slot in zip(taken, slots, strict=True)
         ]
         self._rows = sorted([*self._rows, *rows], key=lambda row: row.slot)
-        return self._emit(handle, rows)
+        return self._emit(handle, rows), sum(len(request.prompt) for request in taken)
 
     def _decode(self) -> list[Emission]:
         slots, tokens, positions = np.array(

@@ -27,7 +27,7 @@ from oildrop.workloads.lm_generate.traffic import cache_bytes, weight_bytes
 from oildrop.workloads.lm_pretrain import reference
 from oildrop.workloads.lm_pretrain.grammar import grammar_of
 from oildrop.workloads.lm_pretrain.source import Source
-from oildrop.workloads.protocols import Assessment, Device, Emission, RequestSize, Settings, Transfers
+from oildrop.workloads.protocols import Assessment, Device, Emission, EngineTime, RequestSize, Settings, Transfers
 
 STRICT = {"execution.dtype": "fp32", "execution.weights": "as-trained"}
 """Settings of the engine that the strict gates ask."""
@@ -77,6 +77,10 @@ class LmGenerate:
     def transfers(self) -> Transfers:
         """Of the engine that answers requests."""
         return self._generator.transfers if isinstance(self._generator, Disaggregated) else Transfers()
+
+    def engine_time(self) -> EngineTime:
+        """Of the batcher that answers requests."""
+        return self._batcher.stopwatch.read()
 
     def build(self) -> None:
         """Make the engine with its graphs."""

@@ -11,6 +11,7 @@ import pytest
 from oildrop.rules.errors import UsageError
 from oildrop.workloads.lm_generate.batcher import Batcher, Waiting
 from oildrop.workloads.lm_generate.sampling import Greedy
+from oildrop.workloads.protocols import EngineTime
 
 
 class Counting:
@@ -98,3 +99,16 @@ def test_a_request_for_no_tokens_is_refused() -> None:
     engine: Any = Counting()
     with pytest.raises(UsageError, match="request 7 asks for 0 tokens"):
         Batcher(engine, Greedy(), 1, 1).admit([waiting(7, [1], 0)])
+
+
+def test_the_stopwatch_parts_the_time_by_what_a_step_did() -> None:
+    """Three prompts of 4 tokens on two rows, one read at a time, 3 tokens each: the clock moves by 7 at each look."""
+    batcher = Batcher(Counting(), Greedy(), 2, 1)  # type: ignore[arg-type]
+    batcher.stopwatch.now = iter(range(0, 10_000, 7)).__next__
+    batcher.admit([waiting(i, [1, 2, 3, 4], 3) for i in range(3)])
+    run(batcher)
+    spent = batcher.stopwatch.read()
+    assert (spent.prefill_steps, spent.prefill_ns, spent.prefill_tokens) == (3, 21, 12)
+    # Two rows say two tokens each, then the third request its own two alone.
+    assert (spent.decode_steps, spent.decode_ns, spent.decode_tokens) == (4, 28, 6)
+    assert spent.since(spent) == EngineTime()
