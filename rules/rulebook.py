@@ -133,6 +133,22 @@ class Checkpoint(Record):
     run_id: str | None = None
 
 
+class DraftModel(Record):
+    """Sizes of a draft's model; all else is as in the model that is served."""
+
+    layers: int = Field(gt=0)
+    width: int = Field(gt=0)
+    heads: int = Field(gt=0)
+    key_value_heads: int = Field(gt=0)
+    hidden: int = Field(gt=0)
+
+
+class Draft(Checkpoint):
+    """A smaller model of the same vocabulary, which proposes tokens to the one that is served."""
+
+    model: DraftModel
+
+
 class Tier(Record):
     """One size of a benchmark. Times in seconds, amounts in samples.
 
@@ -142,6 +158,7 @@ class Tier(Record):
         schedule: When a training is evaluated; None where nothing is trained.
         scenarios: Of a served model: each scenario's terms.
         checkpoint: Trained weights that are served; None where there are none and they are random.
+        draft: What may propose tokens to the checkpoint; None where there is nothing.
         cap_samples: Samples after which the target is missed.
         init_limit_s: Cap of everything before `run_start`.
         settings: All settings of this tier by dotted key, shared ones included.
@@ -161,6 +178,7 @@ class Tier(Record):
     schedule: Schedule | None = None
     scenarios: dict[str, Terms] = {}
     checkpoint: Checkpoint | None = None
+    draft: Draft | None = None
     settings: dict[str, Scalar] = {}
     provisional: str | None = Field(default=None, min_length=1)
     gates: dict[str, Scalar] = {}
@@ -307,14 +325,22 @@ class Rulebook:
 
 
 def settings_of(tier: Tier) -> dict[str, Any]:
-    """All settings of a tier: its own, the limits that division open may change, and the checkpoint it serves."""
+    """All settings of a tier: its own, the limits that division open may change, its checkpoint and its draft."""
     limits = {"limit.steps": tier.steps, "limit.cap_samples": tier.cap_samples}
     served = {} if tier.checkpoint is None else tier.checkpoint.model_dump(include={"name", "weights_sha256"})
     return {
         **tier.settings,
         **{key: value for key, value in limits.items() if value is not None},
         **{f"checkpoint.{key}": value for key, value in served.items()},
+        **_draft_settings(tier.draft),
     }
+
+
+def _draft_settings(draft: Draft | None) -> dict[str, Scalar]:
+    if draft is None:
+        return {}
+    sizes = {f"draft.model.{key}": size for key, size in draft.model.model_dump().items()}
+    return {"draft.name": draft.name, "draft.weights_sha256": draft.weights_sha256, **sizes}
 
 
 GATE_SETTINGS = "gates.settings."

@@ -70,6 +70,23 @@ class Generator(Protocol):
             Handle of the logits [B, V] after each token.
         """
 
+    def extend(self, slots_B: Tokens, tokens: Sequence[Tokens], positions_B: Tokens) -> Any:
+        """Several tokens a row in one step; each sees what the row holds before the first, and those up to itself.
+
+        What the row held at these positions and after them is replaced or never shows.
+
+        Args:
+            slots_B: int32 [B], different rows in rising order.
+            tokens: B arrays of int32, one token or more each, as many as the row has room for at most.
+            positions_B: int32 [B], where the first of each belongs.
+
+        Returns:
+            Handle of the logits [N, V] after each token: those of the first row, then those of the second, and so on.
+
+        Raises:
+            Unsupported: This framework cannot; says what to take instead.
+        """
+
     def greedy(self, handle: Any) -> Tokens:
         """The likeliest token of each row, int32 [B] on the host; waits for the device."""
 

@@ -179,6 +179,37 @@ class Transfers:
         return Transfers(count=self.count - earlier.count, ns=self.ns - earlier.ns, bytes=self.bytes - earlier.bytes)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Drafts:
+    """What became of a draft's proposals while tokens were decoded.
+
+    Attributes:
+        verified: How often the served model looked at one request: each brought what stood and one token more.
+        proposed: Tokens that the draft proposed.
+        accepted: Those of them that stood and were said.
+    """
+
+    verified: int = 0
+    proposed: int = 0
+    accepted: int = 0
+
+    def since(self, earlier: Drafts) -> Drafts:
+        """What was not in `earlier`."""
+        return Drafts(
+            verified=self.verified - earlier.verified,
+            proposed=self.proposed - earlier.proposed,
+            accepted=self.accepted - earlier.accepted,
+        )
+
+
+@runtime_checkable
+class Drafting(Protocol):
+    """A served model to which a smaller one may propose tokens."""
+
+    def drafts(self) -> Drafts | None:
+        """What has been proposed so far; None where no draft is declared."""
+
+
 @runtime_checkable
 class Disaggregating(Protocol):
     """A served model whose prompts may be read in a process of their own."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oildrop.rules.errors import UsageError
-from oildrop.workloads.generator import Generator
+from oildrop.workloads.generator import Generator, Tokens
 from oildrop.workloads.lm_generate.sampling import Sampler
 from oildrop.workloads.lm_generate.stopwatch import Stopwatch
 from oildrop.workloads.protocols import Emission
@@ -31,7 +31,7 @@ class Waiting:
 
 
 @dataclass(kw_only=True)
-class _Row:
+class Row:
     """A request that is being answered.
 
     Attributes:
@@ -61,7 +61,7 @@ class Batcher:
         self._free = list(range(slots))  # a heap: low rows first, so that those in use stay together
         self._waiting: deque[Waiting] = deque()
         self.stopwatch = Stopwatch()
-        self._rows: list[_Row] = []  # in the order of their slots
+        self._rows: list[Row] = []  # in the order of their slots
 
     def admit(self, requests: list[Waiting]) -> None:
         """They wait, first come first served.
@@ -93,9 +93,9 @@ class Batcher:
         count = min(len(self._waiting), len(self._free), self._prefill_requests)
         taken = [self._waiting.popleft() for _ in range(count)]
         slots = [heapq.heappop(self._free) for _ in range(count)]
-        handle = self._generator.prefill(np.array(slots, dtype=np.int32), [request.prompt for request in taken])
+        handle = self._read(np.array(slots, dtype=np.int32), [request.prompt for request in taken])
         rows = [
-            _Row(
+            Row(
                 index=request.index,
                 output_tokens=request.output_tokens,
                 slot=slot,
@@ -108,20 +108,28 @@ class Batcher:
         self._rows = sorted([*self._rows, *rows], key=lambda row: row.slot)
         return self._emit(handle, rows), sum(len(request.prompt) for request in taken)
 
+    def _read(self, slots_B: Tokens, prompts: list[Tokens]) -> Any:
+        """Prompts into rows; the handle of the logits after each."""
+        return self._generator.prefill(slots_B, prompts)
+
     def _decode(self) -> list[Emission]:
         slots, tokens, positions = np.array(
             [(row.slot, row.last, row.position) for row in self._rows], dtype=np.int32
         ).T.copy()
         return self._emit(self._generator.decode(slots, tokens, positions), list(self._rows))
 
-    def _emit(self, handle: Any, rows: list[_Row]) -> list[Emission]:
-        """The next token of each of `rows`; those that have all they asked for leave."""
+    def _emit(self, handle: Any, rows: list[Row]) -> list[Emission]:
+        """The next token of each of `rows`."""
         chosen = self._sampler.choose(self._generator, handle, [(row.index, row.given) for row in rows]).tolist()
+        return self._said([(token,) for token in chosen], rows)
+
+    def _said(self, said: list[tuple[int, ...]], rows: list[Row]) -> list[Emission]:
+        """One token or more for each of `rows`; those that have all they asked for leave."""
         emissions = []
-        for row, token in zip(rows, chosen, strict=True):
-            row.given, row.last, row.position = row.given + 1, token, row.position + 1
+        for row, tokens in zip(rows, said, strict=True):
+            row.given, row.last, row.position = row.given + len(tokens), tokens[-1], row.position + len(tokens)
             done = row.given == row.output_tokens
-            emissions.append(Emission(index=row.index, tokens=(token,), done=done))
+            emissions.append(Emission(index=row.index, tokens=tokens, done=done))
             if done:
                 heapq.heappush(self._free, row.slot)
         if any(emission.done for emission in emissions):

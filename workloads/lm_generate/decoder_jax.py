@@ -129,6 +129,35 @@ class Decoder:
         logits_RV = self.score(weights, x_RW)
         return tuple(filled), logits_RV, logits_RV.argmax(axis=-1)
 
+    def extend(
+        self, weights: Served, cache: Cache, tokens_BT: Array, positions_BT: Array, rows_B: Array
+    ) -> tuple[Cache, Array, Array]:
+        """Several more tokens in each of `rows_B`, the logits [B * T, V] after each and their likeliest [B * T].
+
+        Args:
+            positions_BT: int32; a token may stand twice, at one position.
+            rows_B: int32; NOWHERE for rows that only fill the batch.
+        """
+        B, T = tokens_BT.shape
+        K, D = self.shape.key_value_heads, self.shape.head_width
+        seen_B11TT = (np.arange(self.shape.positions) <= positions_BT[..., None])[:, None, None]
+        filled = list(cache)
+
+        def attend(layer: int, q_NHD: Array, k_NKD: Array, v_NKD: Array) -> Array:
+            keys, values = (
+                whole.at[rows_B[:, None], :, positions_BT].set(new.reshape(B, T, K, D), mode="drop")
+                for whole, new in zip(filled[layer], (k_NKD, v_NKD), strict=True)
+            )
+            filled[layer] = keys, values
+            k_BKTD, v_BKTD = (whole.at[rows_B].get(mode="clip") for whole in (keys, values))
+            scores = product("btkgd,bksd->bkgts", q_NHD.reshape(B, T, K, -1, D), k_BKTD, self.dtype)
+            mixed = product("bkgts,bksd->btkgd", self._shares(scores, seen_B11TT), v_BKTD, self.dtype)
+            return mixed.reshape(B * T, -1)
+
+        x_NW = self._through(weights, tokens_BT.reshape(-1), positions_BT.reshape(-1), attend)
+        logits_NV = self.score(weights, x_NW)
+        return tuple(filled), logits_NV, logits_NV.argmax(axis=-1)
+
     def last(self, weights: Served, x_BTW: Array, last_B: Array) -> tuple[Array, Array]:
         """The logits [B, V] at one place of each prompt's residual stream, and the likeliest tokens [B]."""
         logits_BV = self.score(weights, x_BTW[jnp.arange(len(last_B)), last_B])
@@ -174,6 +203,13 @@ class Decoder:
         return jax.nn.softmax(jnp.where(seen, scaled, -jnp.inf), axis=-1)
 
 
+def _with_prompts(whole: Array, new_BKTD: Array, rows_B: Array, places_T: Array | None) -> Array:
+    """Keys or values of the cache with those of prompts, at `places_T`, or from the first place on."""
+    if places_T is None:
+        return whole.at[rows_B, :, : new_BKTD.shape[2]].set(new_BKTD, mode="drop")
+    return whole.at[rows_B[:, None], :, places_T].set(new_BKTD.swapaxes(1, 2), mode="drop")
+
+
 def row_of(cache: Cache, slot: Array) -> Array:
     """Keys and values of one row, [L, 2, K, positions, D]."""
     return jnp.stack([jnp.stack([keys[slot], values[slot]]) for keys, values in cache])
@@ -190,10 +226,3 @@ def with_row(cache: Cache, slot: Array, row_L2KTD: Array) -> Cache:
 def _rows(whole: Array, first: Array, count: int) -> Array:
     """`count` rows from `first` on; all of them as they are."""
     return whole if count == len(whole) else jax.lax.dynamic_slice_in_dim(whole, first, count)
-def _with_prompts(whole: Array, new_BKTD: Array, rows_B: Array, places_T: Array | None) -> Array:
-    """Keys or values of the cache with those of prompts, at `places_T`, or from the first place on."""
-    if places_T is None:
-        return whole.at[rows_B, :, : new_BKTD.shape[2]].set(new_BKTD, mode="drop")
-    return whole.at[rows_B[:, None], :, places_T].set(new_BKTD.swapaxes(1, 2), mode="drop")
-
-

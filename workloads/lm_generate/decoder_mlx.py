@@ -118,6 +118,29 @@ class Decoder:
 
         return self.score(self._through(mx.array(tokens_B), positions, attend))
 
+    def extend(self, tokens_BT: Tokens, positions_BT: Tokens, rows_B: Tokens, cache: Cache) -> mx.array:
+        """The residual stream [B * T, W] after several more tokens in each of `rows_B`.
+
+        Args:
+            positions_BT: Of each token; a token may stand twice, at one position.
+        """
+        B, T = tokens_BT.shape
+        D = self._shape.head_width
+        rows, positions = mx.array(rows_B), mx.array(positions_BT)
+        length = int(positions_BT.max()) + 1
+        seen_B1TT = (mx.arange(length) <= positions[..., None])[:, None]
+
+        def attend(layer: int, q_NHD: mx.array, k_NKD: mx.array, v_NKD: mx.array) -> mx.array:
+            part = cache.parts[layer]
+            part[0][rows[:, None], :, positions] = k_NKD.reshape(B, T, -1, D)
+            part[1][rows[:, None], :, positions] = v_NKD.reshape(B, T, -1, D)
+            k_BKTD, v_BKTD = (whole[rows, :, :length] for whole in part)
+            q_BHTD = q_NHD.reshape(B, T, -1, D).transpose(0, 2, 1, 3)
+            mixed_BHTD = mx.fast.scaled_dot_product_attention(q_BHTD, k_BKTD, v_BKTD, scale=D**-0.5, mask=seen_B1TT)
+            return mixed_BHTD.transpose(0, 2, 1, 3).reshape(B * T, -1)
+
+        return self._through(mx.array(tokens_BT.reshape(-1)), positions.reshape(-1), attend)
+
     def score(self, x: mx.array) -> mx.array:
         """Logits [..., V] of the residual stream after the last layer."""
         return self._head(mx.fast.rms_norm(x, self._norm_W, self._epsilon))

@@ -140,6 +140,30 @@ class Decoder:
 
         return self.score(self._through(tokens_R, self._turn_2T1D2[:, positions_R], attend))
 
+    def extend(
+        self, tokens_BT: Tensor, positions_BT: Tensor, rows_B: Tensor, cache_L2RKTD: Tensor, length: int
+    ) -> Tensor:
+        """The residual stream [B * T, W] after several more tokens in each of `rows_B`.
+
+        Args:
+            positions_BT: Of each token; a token may stand twice, at one position.
+            length: Positions that are looked at; what lies behind a token's own position is masked.
+        """
+        B, T = tokens_BT.shape
+        H, K, D = self._shape.heads, self._shape.key_value_heads, self._shape.head_width
+        seen_B1TT = (torch.arange(length, device=tokens_BT.device) <= positions_BT[..., None])[:, None]
+
+        def attend(layer: int, q_NHD: Tensor, k_NKD: Tensor, v_NKD: Tensor) -> Tensor:
+            cache_2RKTD = cache_L2RKTD[layer]
+            for cache_RKTD, new_NKD in zip(cache_2RKTD, (k_NKD, v_NKD), strict=True):
+                cache_RKTD[rows_B[:, None], :, positions_BT] = new_NKD.view(B, T, K, D)
+            k_BKTD, v_BKTD = cache_2RKTD[:, rows_B, :, :length]
+            q_BHTD = q_NHD.reshape(B, T, H, D).transpose(1, 2)
+            mixed_BHTD = F.scaled_dot_product_attention(q_BHTD, k_BKTD, v_BKTD, attn_mask=seen_B1TT, enable_gqa=H != K)
+            return mixed_BHTD.transpose(1, 2).reshape(B * T, H * D)
+
+        return self._through(tokens_BT.flatten(), self._turn_2T1D2[:, positions_BT.flatten()], attend)
+
     def score(self, x_NW: Tensor) -> Tensor:
         """Logits [N, V] of the residual stream after the last layer."""
         return self._head(self._normed(x_NW, self._norm_W))

@@ -64,6 +64,10 @@ class Disaggregated:
         """Here."""
         return self._decoder.decode(slots_B, tokens_B, positions_B)
 
+    def extend(self, slots_B: Tokens, tokens: Sequence[Tokens], positions_B: Tokens) -> Any:
+        """Here."""
+        return self._decoder.extend(slots_B, tokens, positions_B)
+
     def greedy(self, handle: Any) -> Tokens:
         """Of a prompt on the host, of a step on the device."""
         if isinstance(handle, _Read):

@@ -2,7 +2,8 @@
 
 Documents of the gate seed go through the batcher as requests do, but each next token is the document's own, so that
 the loss of every one is known. First as many are answered at once as there are rows; then all of them on a few rows,
-so that rows are used again while others go on, next to what longer requests left there.
+so that rows are used again while others go on, next to what longer requests left there. Where a draft proposes, the
+documents' tokens are proposed in its place, some of them wrong, so that rows go on by unlike numbers of tokens.
 
 Shape suffixes: N documents, S = T + 1 tokens of a document with its start token, B rows, V vocabulary.
 """
@@ -21,11 +22,14 @@ from oildrop.workloads.engine import Weights
 from oildrop.workloads.gates import judged, relative_rms
 from oildrop.workloads.generator import Generator, Tokens
 from oildrop.workloads.integers import raw_words
+from oildrop.workloads.lm_generate.acceptance import Proposals
 from oildrop.workloads.lm_generate.at_depth import AtDepth
 from oildrop.workloads.lm_generate.batcher import Batcher, Waiting
+from oildrop.workloads.lm_generate.draft import Draft
 from oildrop.workloads.lm_generate.gates_at_depth import depth_difference
 from oildrop.workloads.lm_generate.quantised import as_served
 from oildrop.workloads.lm_generate.shapes import model_shape
+from oildrop.workloads.lm_generate.speculative import batcher_of
 from oildrop.workloads.lm_pretrain.grammar import grammar_of
 from oildrop.workloads.lm_pretrain.reference import ModelShape, gate_weights, log_softmax, token_losses
 from oildrop.workloads.lm_pretrain.source import Source
@@ -69,30 +73,34 @@ def serve_case(settings: Settings) -> ServeCase:
     )
 
 
-def run_gates(generator: Generator, settings: Settings) -> Iterator[GateResult]:
+def run_gates(generator: Generator, settings: Settings, draft: Draft | None = None) -> Iterator[GateResult]:
     """Every gate of a built `generator` at its own settings. Leaves other weights and a used cache behind."""
     slots, at_once = int(settings["execution.slots"]), int(settings["execution.prefill_requests"])
     label = str(settings["execution.weights"])
     if label == "as-trained":
         label = str(settings["execution.dtype"])
-    for name, value in measure(generator, serve_case(settings), slots, at_once):
+    for name, value in measure(generator, serve_case(settings), slots, at_once, draft):
         yield judged(name, label, value, settings)
     if isinstance(generator, AtDepth):
         yield judged("loss_depth", label, depth_difference(generator, serve_case(settings), slots, at_once), settings)
 
 
-def measure(generator: Generator, case: ServeCase, slots: int, at_once: int) -> Iterator[tuple[str, float]]:
+def measure(
+    generator: Generator, case: ServeCase, slots: int, at_once: int, draft: Draft | None = None
+) -> Iterator[tuple[str, float]]:
     """How far the generator is from the reference, by name of the gate; 0 is exact.
 
     Args:
         slots, at_once: Rows of the cache, and prompts that are read in one step at most.
+        draft: Proposes in the timed run; None where nothing does.
     """
     generator.set_weights(case.weights)
     yield "loss_prefill", relative_rms(_whole(generator, case, at_once), case.losses_NT)
     teacher = _Teacher(case)
     count = max(slots, len(case.tokens_NS))
-    _answer(Batcher(generator, teacher, slots, at_once), case, range(count))
-    _answer(Batcher(generator, teacher, min(slots, FEW_ROWS), at_once), case, range(count, 2 * count))
+    for rows, first in ((slots, 0), (min(slots, FEW_ROWS), count)):
+        batcher = batcher_of(generator, draft, teacher, teacher, rows, at_once)
+        _answer(batcher, case, range(first, first + count))
     found, expected = zip(*((loss, case.losses_NT[row, place]) for row, place, loss in teacher.losses), strict=True)
     yield "loss_decode", relative_rms(np.array(found), np.array(expected))
     yield "greedy", teacher.shortfall
@@ -127,7 +135,7 @@ def _request(case: ServeCase, index: int) -> Waiting:
 
 
 class _Teacher:
-    """A sampler that says each document's own next token, and keeps the loss of it.
+    """Says each document's own next token, whatever is proposed, and keeps the loss of it.
 
     Attributes:
         losses: (document, place, loss in nats) of every token said.
@@ -141,14 +149,43 @@ class _Teacher:
 
     def choose(self, generator: Generator, handle: Any, places: Sequence[tuple[int, int]]) -> Tokens:
         """The documents' tokens."""
-        greedy_B, logits_BV = generator.greedy(handle), generator.logits(handle).astype(np.float64)
-        rows_B = np.arange(len(places))
-        self.shortfall = max(self.shortfall, float((logits_BV.max(axis=-1) - logits_BV[rows_B, greedy_B]).max()))
-        shares_BV = log_softmax(logits_BV)
-        chosen = []
-        for row, (index, given) in enumerate(places):
-            document, place = index % len(self._case.tokens_NS), len(_request(self._case, index).prompt) - 1 + given
-            token = int(self._case.tokens_NS[document, place + 1])
-            self.losses.append((document, place, -float(shares_BV[row, token])))
-            chosen.append(token)
-        return np.array(chosen, dtype=np.int32)
+        shares_BV = self._shares(generator, handle)
+        said = [self._say(index, given, share_V) for (index, given), share_V in zip(places, shares_BV, strict=True)]
+        return np.array(said, dtype=np.int32)
+
+    def propose(self, draft: Generator, handle: Any, ends_B: Sequence[int], rows: Sequence[Proposals]) -> None:
+        """The documents' tokens, one of three wrong."""
+        for row in rows:
+            place = row.place + len(row.tokens)
+            document, at = self._place(row.index, place)
+            token = int(self._case.tokens_NS[document, at + 1])
+            row.tokens.append(token if (row.index + place) % 3 else 0 if token else 1)
+
+    def accept(self, served: Generator, handle: Any, rows: Sequence[Proposals]) -> list[tuple[int, ...]]:
+        """The documents' tokens, up to the first that was not proposed."""
+        shares_NV = iter(self._shares(served, handle))
+        said = []
+        for row in rows:
+            own_NV = [next(shares_NV) for _ in range(len(row.tokens) + 1)]
+            tokens = [self._say(row.index, row.place, own_NV[0])]
+            while len(tokens) <= len(row.tokens) and row.tokens[len(tokens) - 1] == tokens[-1]:
+                tokens.append(self._say(row.index, row.place + len(tokens), own_NV[len(tokens)]))
+            said.append(tuple(tokens))
+        return said
+
+    def _shares(self, generator: Generator, handle: Any) -> NDArray[np.float64]:
+        """Logarithms of the shares, [N, V]; keeps the shortfall."""
+        greedy_N, logits_NV = generator.greedy(handle), generator.logits(handle).astype(np.float64)
+        found_N = logits_NV[np.arange(len(greedy_N)), greedy_N]
+        self.shortfall = max(self.shortfall, float((logits_NV.max(axis=-1) - found_N).max()))
+        return log_softmax(logits_NV)
+
+    def _say(self, index: int, given: int, share_V: NDArray[np.float64]) -> int:
+        document, place = self._place(index, given)
+        token = int(self._case.tokens_NS[document, place + 1])
+        self.losses.append((document, place, -float(share_V[token])))
+        return token
+
+    def _place(self, index: int, given: int) -> tuple[int, int]:
+        """Which document, and where in it, token `given` of an answer follows."""
+        return index % len(self._case.tokens_NS), len(_request(self._case, index).prompt) - 1 + given

@@ -6,6 +6,7 @@ Shape suffixes: B prompts or tokens of one call, R rows of the cache in use, T p
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import NamedTuple
 
 import jax
@@ -18,7 +19,7 @@ from oildrop.workloads.compiler_jax import require_supported
 from oildrop.workloads.engine import Weights
 from oildrop.workloads.generator import CacheRow, Tokens
 from oildrop.workloads.lm_generate.decoder_jax import NOWHERE, Decoder, row_of, served, with_row
-from oildrop.workloads.lm_generate.shapes import bucket_of, model_shape, prompt_buckets
+from oildrop.workloads.lm_generate.shapes import bucket_of, model_shape, prompt_buckets, side_by_side
 from oildrop.workloads.protocols import Device, Settings
 
 
@@ -53,10 +54,13 @@ class JaxGenerator:
         self._slots = int(self._settings["execution.slots"])
         self._at_once = min(int(self._settings["execution.prefill_requests"]), self._slots)
         self._lengths, self._spans = prompt_buckets(shape.positions), _spans(self._slots)
+        self._drafted = (2, int(self._settings["execution.draft_tokens"]) + 1)
+        self._widths = tuple(sorted({1, *self._drafted, *self._lengths}))
         decoder = Decoder(shape=shape, dtype=str(self._settings["execution.dtype"]))
         self._read = jax.jit(decoder.read, donate_argnums=1)
         self._say = jax.jit(decoder.say, donate_argnums=1)
         self._row, self._put_row = jax.jit(row_of), jax.jit(with_row, donate_argnums=0)
+        self._extend = jax.jit(decoder.extend, donate_argnums=1)
         self._last, self._all = jax.jit(decoder.last), jax.jit(decoder.score)
         self._cache = jax.device_put(decoder.empty_cache(self._slots), self._handle)
         self.set_weights({name: np.zeros(size, dtype=np.float32) for name, size in shape.tensors().items()})
@@ -87,6 +91,22 @@ class JaxGenerator:
             self._weights, self._cache, tokens_R, positions_R, np.int32(first)
         )
         return Answers(logits_RV, likeliest_R, rows_B)
+
+    def extend(self, slots_B: Tokens, tokens: Sequence[Tokens], positions_B: Tokens) -> Answers:
+        """Rows side by side, filled up to a span of rows and a width of tokens."""
+        width = bucket_of(max(map(len, tokens)), self._widths)
+        tokens_BT, positions_BT, own_BT = side_by_side(tokens, positions_B, width)
+        count = bucket_of(len(tokens), self._spans)
+        filler = ((0, count - len(tokens)), (0, 0))
+        rows_B = np.pad(slots_B, filler[0], constant_values=NOWHERE)
+        self._cache, logits_NV, likeliest_N = self._extend(
+            self._weights,
+            self._cache,
+            np.pad(tokens_BT, filler).astype(np.int32),
+            np.pad(positions_BT, filler).astype(np.int32),
+            rows_B,
+        )
+        return Answers(logits_NV, likeliest_N, own_BT.ravel().nonzero()[0])
 
     def greedy(self, handle: Answers) -> Tokens:
         """Worked out on the device."""
@@ -145,3 +165,14 @@ class JaxGenerator:
 def _spans(slots: int) -> tuple[int, ...]:
     """Numbers of rows that a step may go over: powers of two, and all of them."""
     return (*(2**i for i in range((slots - 1).bit_length())), slots)
+        if self._settings["execution.draft"]:
+            self._run_extensions()
+
+    def _run_extensions(self) -> None:
+        """Of the widths that drafts have: what the draft missed, and what it proposed."""
+        for width, span in product(self._drafted, self._spans):
+            rows_B, tokens = (
+                np.arange(span, dtype=np.int32),
+                np.zeros(min(width, self._shape.positions), dtype=np.int32),
+            )
+            self.greedy(self.extend(rows_B, [tokens] * span, np.zeros_like(rows_B)))

@@ -16,7 +16,7 @@ from oildrop.workloads.compiler_mlx import require_supported
 from oildrop.workloads.engine import Weights
 from oildrop.workloads.generator import CacheRow, Tokens
 from oildrop.workloads.lm_generate.decoder_mlx import Cache, Decoder
-from oildrop.workloads.lm_generate.shapes import model_shape, prompt_buckets
+from oildrop.workloads.lm_generate.shapes import model_shape, prompt_buckets, side_by_side
 from oildrop.workloads.products_mlx import PRODUCT_DTYPES
 from oildrop.workloads.protocols import Device, Settings
 

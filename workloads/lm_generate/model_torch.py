@@ -17,7 +17,7 @@ from oildrop.workloads.cores import physical_cores
 from oildrop.workloads.engine import Weights
 from oildrop.workloads.generator import CacheRow, Tokens
 from oildrop.workloads.lm_generate.decoder_torch import Decoder
-from oildrop.workloads.lm_generate.shapes import model_shape
+from oildrop.workloads.lm_generate.shapes import model_shape, side_by_side
 from oildrop.workloads.protocols import Device, Settings
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -94,6 +94,19 @@ class TorchGenerator:
             length,
         )
         return logits_RV if asked_R is None else logits_RV[self._put(rows_B)]
+
+    @torch.inference_mode()
+    def extend(self, slots_B: Tokens, tokens: Sequence[Tokens], positions_B: Tokens) -> Tensor:
+        """Uncompiled, as prompts are read; a short row's last token stands again where it is too short."""
+        tokens_BT, positions_BT, own_BT = side_by_side(tokens, positions_B)
+        x_NW = self._decoder.extend(
+            self._put(tokens_BT),
+            self._put(positions_BT),
+            self._put(slots_B),
+            self._cache_L2RKTD,
+            int(positions_BT.max()) + 1,
+        )
+        return self._decoder.score(x_NW if own_BT.all() else x_NW[self._put(own_BT.ravel())])
 
     def greedy(self, handle: Tensor) -> Tokens:
         """Worked out on the device."""

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oildrop.workloads.generator import Generator, Tokens
+from oildrop.workloads.lm_generate.draft import Draft
+from oildrop.workloads.lm_generate.replay import Replay
 from oildrop.workloads.lm_generate.requests import Requests
-from oildrop.workloads.lm_generate.sampling import cumulative, draw
 from oildrop.workloads.lm_pretrain.reference import log_softmax
 from oildrop.workloads.protocols import Assessment, Settings
 
@@ -21,29 +22,27 @@ Logits = NDArray[np.floating]
 Reference = Callable[[Tokens], Logits]
 """Logits [B, T, V] after each token of int32 [B, T], as exact as can be had."""
 
-Agrees = Callable[[int, int, Logits], NDArray[np.bool_]]
-"""Of a request, the place of a token in its answer and the reference's logits [V]: which tokens [V] agree."""
+Agrees = Callable[[int, Tokens, tuple[int, ...], Logits], int]
+"""Of a request, its prompt, its answer and the reference's logits [T, V] after both: how many tokens agree."""
 
 TIE_NATS = 1e-4
 """Tokens whose logits are this near the largest count as the likeliest too: fp32 may order them otherwise."""
 
-TIE_SHARE = 1e-4
-"""How far a draw may lie outside a token's part of the distribution function, likewise."""
 
+def agreement_of(settings: Settings, seed: int, draft: Draft | None = None) -> Agrees:
+    """What counts as agreement under the sampling method of `settings`.
 
-def agreement_of(settings: Settings, seed: int) -> Agrees:
-    """What counts as agreement under the sampling method of `settings`."""
+    Args:
+        draft: Proposed while the clock ran; None where nothing did. Greedy answers do not depend on it.
+    """
     if settings["sampling.method"] == "greedy":
-        return lambda index, place, logits_V: logits_V >= logits_V.max() - TIE_NATS
-    temperature = float(settings["sampling.temperature"])
+        return _likeliest
+    return Replay(seed, float(settings["sampling.temperature"]), draft).agreed
 
-    def drawn(index: int, place: int, logits_V: Logits) -> NDArray[np.bool_]:
-        upper_V = cumulative(logits_V[None], temperature)[0]
-        lower_V = np.concatenate(([0.0], upper_V[:-1]))
-        u = draw(seed, index, place)
-        return (lower_V - TIE_SHARE <= u) & (u <= upper_V + TIE_SHARE)
 
-    return drawn
+def _likeliest(index: int, prompt: Tokens, answer: tuple[int, ...], logits_TV: Logits) -> int:
+    own_TV = logits_TV[len(prompt) - 1 :]
+    return int(np.sum(own_TV[np.arange(len(answer)), list(answer)] >= own_TV.max(axis=-1) - TIE_NATS))
 
 
 def assess(
@@ -66,9 +65,7 @@ def assess(
     contexts = [np.array([*p, *answers[i][:-1]], dtype=np.int32) for i, p in zip(indices, prompts, strict=True)]
     agreed = []
     for index, prompt, logits_TV in zip(indices, prompts, _logits(contexts, reference, at_once), strict=True):
-        said = enumerate(answers[index])
-        places = [agrees(index, place, logits_TV[len(prompt) - 1 + place])[token] for place, token in said]
-        agreed.append(int(np.sum(places)))
+        agreed.append(agrees(index, prompt, answers[index], logits_TV))
     return Assessment(
         index=np.array(indices, dtype=np.int64),
         loss_nats=np.array(losses, dtype=np.float64),

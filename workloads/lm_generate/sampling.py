@@ -59,16 +59,31 @@ def sampler_of(settings: Settings, seed: int) -> Sampler:
     return Seeded(seed, float(settings["sampling.temperature"]))
 
 
-def draw(seed: int, index: int, place: int) -> float:
+def draw(seed: int, index: int, place: int, stream: str = "sampling") -> float:
     """A number u, 0 <= u < 1, a multiple of 2^-53: for token `place` of request `index`'s answer."""
     block, word = divmod(place, WORDS_PER_BLOCK)
-    words = raw_words(seed, f"sampling/{index}", first_block=block, count=WORDS_PER_BLOCK)
+    words = raw_words(seed, f"{stream}/{index}", first_block=block, count=WORDS_PER_BLOCK)
     return (int(words[word]) >> (64 - MANTISSA_BITS)) / 2**MANTISSA_BITS
 
 
 def cumulative(logits_BV: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
     """The distribution function of softmax(logits / temperature), [B, V], 1 at the end."""
-    scaled_BV = logits_BV.astype(np.float64) / temperature
-    weight_BV = np.exp(scaled_BV - scaled_BV.max(axis=-1, keepdims=True))
-    sum_BV = weight_BV.cumsum(axis=-1)
+    sum_BV = _weights(logits_BV, temperature).cumsum(axis=-1)
     return sum_BV / sum_BV[:, -1:]
+
+
+def shares(logits_BV: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
+    """softmax(logits / temperature), [B, V]."""
+    weight_BV = _weights(logits_BV, temperature)
+    return weight_BV / weight_BV.sum(axis=-1, keepdims=True)
+
+
+def drawn(shares_V: NDArray[np.float64], u: float) -> int:
+    """The token at `u` of the distribution function of `shares_V`, which need not sum to 1."""
+    sum_V = shares_V.cumsum()
+    return int(np.searchsorted(sum_V / sum_V[-1], u, side="right"))
+
+
+def _weights(logits_BV: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
+    scaled_BV = logits_BV.astype(np.float64) / temperature
+    return np.exp(scaled_BV - scaled_BV.max(axis=-1, keepdims=True))

@@ -17,17 +17,29 @@ from oildrop.workloads.generator import Generator, Tokens
 from oildrop.workloads.kept_weights import read_checkpoint
 from oildrop.workloads.link import Link
 from oildrop.workloads.lm_generate import gates, quality
+from oildrop.workloads.lm_generate.acceptance import acceptance_of
 from oildrop.workloads.lm_generate.at_depth import AtDepth, behind
 from oildrop.workloads.lm_generate.batcher import Batcher, Waiting
 from oildrop.workloads.lm_generate.disaggregated import Disaggregated
+from oildrop.workloads.lm_generate.draft import Draft, draft_settings, draft_weights
 from oildrop.workloads.lm_generate.requests import Requests
 from oildrop.workloads.lm_generate.sampling import sampler_of
 from oildrop.workloads.lm_generate.shapes import model_shape
+from oildrop.workloads.lm_generate.speculative import SpeculativeBatcher, batcher_of
 from oildrop.workloads.lm_generate.traffic import cache_bytes, weight_bytes
 from oildrop.workloads.lm_pretrain import reference
 from oildrop.workloads.lm_pretrain.grammar import grammar_of
 from oildrop.workloads.lm_pretrain.source import Source
-from oildrop.workloads.protocols import Assessment, Device, Emission, EngineTime, RequestSize, Settings, Transfers
+from oildrop.workloads.protocols import (
+    Assessment,
+    Device,
+    Drafts,
+    Emission,
+    EngineTime,
+    RequestSize,
+    Settings,
+    Transfers,
+)
 
 STRICT = {"execution.dtype": "fp32", "execution.weights": "as-trained"}
 """Settings of the engine that the strict gates ask."""
@@ -78,13 +90,18 @@ class LmGenerate:
         """Of the engine that answers requests."""
         return self._generator.transfers if isinstance(self._generator, Disaggregated) else Transfers()
 
+    def drafts(self) -> Drafts | None:
+        """Of the batcher that answers requests."""
+        return self._batcher.drafts if isinstance(self._batcher, SpeculativeBatcher) else None
+
     def engine_time(self) -> EngineTime:
         """Of the batcher that answers requests."""
         return self._batcher.stopwatch.read()
 
     def build(self) -> None:
-        """Make the engine with its graphs."""
+        """Make the engine with its graphs, and that of its draft."""
         self._generator = self._made(self._settings)
+        self._draft = self._made_draft(self._settings)
 
     def run_gates(self) -> list[GateResult]:
         """Strict fp32 first, then the engine as declared; a large model through fewer layers."""
@@ -93,14 +110,19 @@ class LmGenerate:
         strict = {**declared, **STRICT}
         results: list[GateResult] = []
         if any(declared[key] != value for key, value in STRICT.items()):
-            results += gates.run_gates(self._made(strict), strict)
-        generator = self._made(declared) if fewer else self._generator
-        return [*results, *gates.run_gates(generator, declared)]
+            results += gates.run_gates(self._made(strict), strict, self._made_draft(strict))
+        generator, draft = self._generator, self._draft
+        if fewer:
+            generator, draft = self._made(declared), self._made_draft(declared)
+        return [*results, *gates.run_gates(generator, declared, draft)]
 
     def initialise(self, seed: int) -> None:
         """Weights and requests of `seed`."""
         self._seed = seed
         self._generator.set_weights(self._weights())
+        own = draft_settings(self._settings)
+        if self._draft is not None and own is not None:
+            self._draft.generator.set_weights(draft_weights(own))
         self._requests = Requests(self._settings, self._source, seed)
         self._requests.prepare(READY_REQUESTS)
         if isinstance(self._generator, AtDepth):
@@ -151,7 +173,7 @@ class LmGenerate:
             self._requests,
             self._generator,
             self._reference(),
-            quality.agreement_of(self._settings, self._seed),
+            quality.agreement_of(self._settings, self._seed, self._draft),
             int(self._settings["execution.prefill_requests"]),
         )
 
@@ -186,10 +208,20 @@ class LmGenerate:
         generator.build()
         return generator
 
+    def _made_draft(self, settings: Settings) -> Draft | None:
+        own = draft_settings(settings)
+        if own is None:
+            return None
+        generator = unbuilt_generator(own, self._device)
+        generator.build()
+        return Draft(generator=generator, tokens=int(own["execution.draft_tokens"]))
+
     def _new_batcher(self) -> Batcher:
-        return Batcher(
+        return batcher_of(
             self._generator,
+            self._draft,
             sampler_of(self._settings, self._seed),
+            acceptance_of(self._settings, self._seed),
             int(self._settings["execution.slots"]),
             int(self._settings["execution.prefill_requests"]),
         )

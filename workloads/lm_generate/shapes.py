@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
 from oildrop.rules.errors import UsageError
+from oildrop.workloads.generator import Tokens
 from oildrop.workloads.lm_pretrain.reference import ModelShape, shape_of
 from oildrop.workloads.protocols import Settings
 
@@ -59,6 +65,23 @@ def bucket_of(length: int, buckets: tuple[int, ...]) -> int:
         if length <= bucket:
             return bucket
     raise UsageError(f"{length} tokens: the cache has {buckets[-1]} positions; ask for fewer")
+
+
+def side_by_side(
+    tokens: Sequence[Tokens], positions_B: Tokens, width: int = 0
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Tokens of unlike number in rows of one length T, their positions, and which of them are a row's own, each [B, T].
+
+    A short row repeats its last token at its own position, so that whatever is written there is the same.
+
+    Args:
+        width: T at least.
+    """
+    count_B = np.array([len(each) for each in tokens])
+    place_T = np.arange(max(width, count_B.max()))
+    last_BT = np.minimum(place_T, count_B[:, None] - 1)
+    tokens_BT = np.array([each[last_T] for each, last_T in zip(tokens, last_BT, strict=True)], dtype=np.int64)
+    return tokens_BT, positions_B[:, None].astype(np.int64) + last_BT, place_T < count_B[:, None]
 
 
 def area_bytes(settings: Settings) -> int:

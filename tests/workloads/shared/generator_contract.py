@@ -176,6 +176,22 @@ class GeneratorContract:
         assert difference(found, exact[:2, places].swapaxes(0, 1)) < LIMITS[dtype]
         assert difference(exact, case.logits_NTV) > {"int8": 2e-3, "int4": 4e-2}[scheme]
 
+    def test_several_tokens_a_row_in_one_step_are_as_one_at_a_time(self, generator: Generator, case: Case) -> None:
+        texts = case.tokens_NT
+        generator.prefill(numbers(3, 0), [texts[0, :4], texts[1, :19]])
+        generator.prefill(numbers(2), [texts[2, :9]])
+        # Junk after a row's end is replaced, row 2 between is left alone, and row 0 is filled to its last position.
+        generator.extend(numbers(0, 3), [texts[3, :4], texts[2, :3]], numbers(19, 4))
+        handle = generator.extend(numbers(0, 3), [texts[1, 19:24], texts[0, 4:6]], numbers(19, 4))
+        expected = np.concatenate([case.logits_NTV[1, 19:24], case.logits_NTV[0, 4:6]])
+        found = generator.logits(handle)
+        assert difference(found, expected) < LIMITS["fp32"]
+        assert np.array_equal(generator.greedy(handle), found.argmax(axis=-1))
+        logits = generator.logits(generator.decode(numbers(2, 3), texts[[2, 0], [9, 6]], numbers(9, 6)))
+        assert difference(logits, case.logits_NTV[[2, 0], [9, 6]]) < LIMITS["fp32"]
+        alone = generator.logits(generator.extend(numbers(3), [texts[0, 7:8]], numbers(7)))
+        assert difference(alone, case.logits_NTV[[0], [7]]) < LIMITS["fp32"]
+
     @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
     def test_a_row_of_the_cache_is_the_references_and_goes_on_elsewhere(
         self, make: Make, generator: Generator, tiny_settings: dict[str, Any], case: Case, dtype: str
