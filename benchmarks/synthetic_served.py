@@ -16,6 +16,7 @@ from oildrop.results.layout import StoreLayout
 from oildrop.rules import keys
 from oildrop.rules.evidence import AnswerTable, RequestTable
 from oildrop.rules.formulas.arrivals import arrivals_ns
+from oildrop.rules.formulas.assessed import picked
 from oildrop.rules.identity import rulebook_seed, set_id, workload_id
 from oildrop.rules.loading import load_rulebook
 from oildrop.rules.records import Kind, Limits, RunSpec
@@ -129,9 +130,10 @@ def _requests(spec: RunSpec, terms: Terms, pace: Pace, failures: dict[int, str])
 
 
 def _answers(spec: RunSpec, requests: RequestTable) -> AnswerTable:
-    """As many answers as the benchmark wants assessed, 0.1 nats a token over the source, all as the reference's."""
-    least = int(spec.settings.get("assess.least", 0))
-    index = [k for k, outcome in zip(requests.index, requests.outcome, strict=True) if outcome == "ok"][:least]
+    """The answers that the seed picks, 0.1 nats a token over the source, all as the reference's."""
+    share, least, most = (int(spec.settings.get(f"assess.{key}", 0)) for key in ("share", "least", "most"))
+    answered = [k for k, outcome in zip(requests.index, requests.outcome, strict=True) if outcome == "ok"]
+    index = picked(spec.seed, answered, share=share, least=least, most=most) if share else []
     count = len(index)
     return AnswerTable(
         index=tuple(index),

@@ -1,4 +1,4 @@
-"""Which of the timed answers are assessed: those with the smallest words of the seed, which nobody can choose."""
+"""The timed answers that are assessed, which the rulebook picks, and what the model put out for them."""
 
 from __future__ import annotations
 
@@ -9,29 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from oildrop.workloads.integers import WORDS_PER_BLOCK, raw_words
+from oildrop.rules.formulas.assessed import picked, words_of
 from oildrop.workloads.protocols import Settings
 
 BLOCK_WORDS = 4096
 """Words drawn at once: the generator's cost a call is spread thin."""
 
 
-def words_of(seed: int, first: int, count: int) -> NDArray[np.uint64]:
-    """uint64 [count]: the words of requests `first`, `first` + 1, …, the first of each one's block."""
-    return raw_words(seed, "assess", first_block=first, count=count * WORDS_PER_BLOCK)[::WORDS_PER_BLOCK]
-
-
 def assessed(seed: int, answered: Sequence[int], settings: Settings) -> list[int]:
-    """Which of the `answered` requests are assessed: one in `assess.share`, within `assess.least` and `assess.most`.
-
-    Those whose words are smallest, in rising order of their number.
-    """
-    if not answered:
-        return []
+    """Which of the `answered` requests are assessed, by the settings `assess.*`."""
     share, least, most = (int(settings[f"assess.{key}"]) for key in ("share", "least", "most"))
-    count = min(max(len(answered) // share, least), most)
-    words = words_of(seed, 0, max(answered) + 1)
-    return sorted(sorted(answered, key=lambda index: (int(words[index]), index))[:count])
+    return picked(seed, answered, share=share, least=least, most=most)
 
 
 class Kept:

@@ -9,31 +9,14 @@ Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011 (P
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 from numpy.typing import NDArray
 
+from oildrop.rules.formulas.words import WORDS_PER_BLOCK as WORDS_PER_BLOCK
+from oildrop.rules.formulas.words import raw_words as raw_words
+from oildrop.rules.formulas.words import stream as stream
+
 LANE_BITS = 21
-WORDS_PER_BLOCK = 4
-
-
-def stream(seed: int, name: str) -> np.random.Philox:
-    """The Philox stream of (seed, name), at its first block.
-
-    The key is (seed, first 64 bits of SHA-256(name)); the counter starts at zero.
-    """
-    tag = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
-    key = np.array([seed, tag], dtype=np.uint64)
-    return np.random.Philox(key=key, counter=0)
-
-
-def raw_words(seed: int, name: str, *, first_block: int, count: int) -> NDArray[np.uint64]:
-    """`count` 64-bit words of the stream, from block `first_block` on (four words a block)."""
-    generator = stream(seed, name)
-    if first_block:
-        generator.advance(first_block)
-    return generator.random_raw(count)
 
 
 def bell_weights(seed: int, name: str, shape: tuple[int, ...], std: float) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ from oildrop.rules import keys
 from oildrop.rules.case import Case
 from oildrop.rules.checks.registry import Broken, Judged, broken, rule
 from oildrop.rules.evidence import AnswerTable
+from oildrop.rules.formulas.assessed import picked
 from oildrop.rules.served import Served
 from oildrop.rules.verdict_served import least_agreement
 
@@ -72,7 +73,7 @@ def _in_order(served: Served, row: int, stop_ns: int | None) -> bool:
 
 @rule("R040")
 def answers_assessed(judged: Judged) -> Iterator[Broken]:
-    """Enough answered requests were assessed, each once: scored, and compared whole where they must agree."""
+    """The answers that the seed picks were assessed, each once: scored, and compared whole where they must agree."""
     case, served, answers = judged.case, judged.case.served, judged.case.evidence.answers
     asked = case.evidence.spec.settings.get("assess.least")
     if served is None or not case.has_checkpoint or not isinstance(asked, int):
@@ -91,6 +92,7 @@ def answers_assessed(judged: Judged) -> Iterator[Broken]:
         message = "assessed answers are not those of the timed run, or stand more than once"
         yield broken(message, REPEAT, first=next(iter(wrong), None), requests=len(wrong))
         return
+    yield from _picked_by_seed(case, list(received), set(compared))
     partly = [index for index, (_, of) in compared.items() if of < received[index]]
     if partly and least_agreement(case) is not None:
         message = f"{len(partly)} assessed answers were not compared whole; request {partly[0]} is the first"
@@ -99,6 +101,23 @@ def answers_assessed(judged: Judged) -> Iterator[Broken]:
         yield broken("the assessed answers do not say which of them were right", REPEAT, assessed=found)
     if found and case.answer_quality is None:
         yield broken("the assessed answers were not scored: they hold no token", REPEAT, assessed=found)
+
+
+def _picked_by_seed(case: Case, answered: list[int], found: set[int]) -> Iterator[Broken]:
+    """Whether those that were assessed are those that the seed picks among the answered."""
+    spec = case.evidence.spec
+    share, least, most = (spec.settings.get(f"assess.{key}") for key in ("share", "least", "most"))
+    if not (isinstance(share, int) and isinstance(least, int) and isinstance(most, int)):
+        return
+    wanted = set(picked(spec.seed, answered, share=max(share, 1), least=least, most=most))
+    if found != wanted:
+        missing = sorted(wanted - found)
+        first = missing[0] if missing else min(found - wanted)
+        message = (
+            f"other answers were assessed than those that the seed picks: request {first} "
+            f"{'is one of these' if missing else 'is none of these'}"
+        )
+        yield broken(message, REPEAT, picked=len(wanted), missing=len(missing), first=first)
 
 
 def _accuracy_is_asked(case: Case) -> bool:

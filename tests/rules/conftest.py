@@ -13,6 +13,7 @@ from oildrop.rules import keys
 from oildrop.rules.events import Event
 from oildrop.rules.evidence import AnswerTable, EvaluationTable, Evidence, RequestTable, Series
 from oildrop.rules.formulas.arrivals import arrivals_ns
+from oildrop.rules.formulas.assessed import picked
 from oildrop.rules.identity import rulebook_seed, workload_id
 from oildrop.rules.loading import parse_rulebook
 from oildrop.rules.records import Kind, Limits, RunSpec, Scalar
@@ -307,7 +308,9 @@ source = "checkpoint"
 [settings.requests]
 prompts = "unique"
 [settings.assess]
+share = 25
 least = 4
+most = 8
 [settings.scenario]
 name = "single-stream"
 [settings.execution]
@@ -375,7 +378,7 @@ class ToyServedRun(ToyRun):
 
     The first token of request k comes 20 + k % 10 ms after it was due, the others each 2 ms later; it is issued 0.1 ms
     late. In a closed loop a request is due when the one before was answered; at a rate of 20 a second when the rulebook
-    says; then 80 of 100 hold the bounds of interactive, and all those of server. Requests 0, 10, 20 and 30 were
+    says; then 80 of 100 hold the bounds of interactive, and all those of server. Four requests were
     assessed: 0.2 nats over the source of 1 nat a token, all 20 tokens agreeing.
     """
 
@@ -397,9 +400,10 @@ class ToyServedRun(ToyRun):
         per_query = tier.scenarios[scenario].samples_per_query
         self.requests = self._columns(per_query)
         self.answers = {
-            "index": [0, 10, 20, 30], "loss_nats": [9.6] * 4, "source_nats": [8.0] * 4, "token_count": [8] * 4,
+            "index": [], "loss_nats": [9.6] * 4, "source_nats": [8.0] * 4, "token_count": [8] * 4,
             "agreed_count": [5] * 4, "compared_count": [5] * 4,
         }  # fmt: skip
+        self.pick()
         self._write()
 
     def _columns(self, per_query: int) -> dict[str, list[Any]]:
@@ -422,14 +426,23 @@ class ToyServedRun(ToyRun):
                 columns[name].append(value)
         return columns
 
+    def pick(self) -> None:
+        """The answers that the seed picks are those that were assessed."""
+        rows = zip(self.requests["index"], self.requests["outcome"], strict=True)
+        answered = [index for index, outcome in rows if outcome == "ok"]
+        self.answers["index"] = picked(self.spec.seed, answered, share=25, least=4, most=8)
+        for column in self.answers.values():
+            del column[len(self.answers["index"]) :]
+
     def fail(self, row: int, outcome: str) -> None:
-        """Request `row` was not answered; the generator counted it."""
+        """Request `row` was not answered; the generator counted it, and the pick passed over it."""
         self.requests["outcome"][row] = outcome
         for name in ("first_ns", "last_ns"):
             self.requests[name][row] = None
         self.requests["output_tokens"][row] = 0
         self.requests["gaps_ns"][row] = self.requests["tokens"][row] = ()
         self.find(keys.SERVED)["meta"]["errors"] += 1
+        self.pick()
 
     def _write(self) -> None:
         last_s = max(self.requests["last_ns"]) / SECOND

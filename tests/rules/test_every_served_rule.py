@@ -10,6 +10,7 @@ from meter_breakers import METER_BREAKERS, sound_meter
 
 from oildrop.rules import keys
 from oildrop.rules.evidence import Problem, Series
+from oildrop.rules.formulas.words import stream
 from oildrop.rules.judge import judge
 
 SECOND = 1_000_000_000
@@ -52,6 +53,7 @@ def early_stop(run: Any) -> None:
 def few_queries(run: Any) -> None:
     for column in run.requests.values():
         del column[63:]
+    run.pick()
     run.find(keys.SERVED).update(value=63)
     run.find(keys.SERVED)["meta"].update(requests=63)
 
@@ -270,6 +272,29 @@ def test_a_late_generator_is_found_though_most_requests_failed(served_run: Any) 
 def test_an_answer_that_was_never_given_cannot_be_assessed(served_run: Any) -> None:
     served_run.answers["index"][1] = 777
     assert findings_of(served_run) == {"R040"}
+
+
+def test_answers_that_somebody_chose_cannot_stand_for_those_that_the_seed_picks(served_run: Any) -> None:
+    """One other in place of a picked one; one more."""
+    picked = list(served_run.answers["index"])
+    other = next(index for index in range(100) if index not in picked)
+    served_run.answers["index"] = [*picked[:3], other]
+    assert findings_of(served_run) == {"R040"}
+    served_run.answers["index"] = picked
+    for name, values in served_run.answers.items():
+        served_run.answers[name] = [*values, other if name == "index" else values[0]]
+    assert findings_of(served_run) == {"R040"}
+
+
+def test_a_picked_request_that_failed_makes_room_for_the_next(served_run: Any) -> None:
+    picked = list(served_run.answers["index"])
+    served_run.fail(picked[0], "cut")
+    served_run.answers["index"] = picked
+    assert findings_of(served_run) == {"R040", "R042"}
+    words = stream(served_run.spec.seed, "assess").random_raw(4 * 100)[::4].tolist()
+    answered = [index for index in range(100) if index != picked[0]]
+    served_run.answers["index"] = sorted(sorted(answered, key=words.__getitem__)[:4])
+    assert findings_of(served_run) == {"R042"}
 
 
 @pytest.mark.parametrize(
