@@ -60,8 +60,12 @@ def weight_bytes(shapes: Mapping[str, tuple[int, ...]], products: Container[str]
 
 
 def pieces(count: int, slots: int) -> list[range]:
-    """`count` items in batches for a gate: a full one, one item, and one that must be filled up, again and again."""
-    sizes = (slots, 1, slots // 2 + 1)
+    """`count` items in batches for a gate: a full one, one item, and one that must be filled up, again and again.
+
+    Where there are fewer than two full ones, the first takes half of them.
+    """
+    most = min(slots, max(count // 2, 1))
+    sizes = (most, 1, most // 2 + 1)
     found: list[range] = []
     start = 0
     while start < count:

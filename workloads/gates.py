@@ -14,7 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from oildrop.rules.records import GateResult
+from oildrop.rules.records import GateResult, Scalar
+from oildrop.rules.rulebook import GATE_SETTINGS
 from oildrop.workloads.engine import Engine, Inputs, Weights, adamw_of
 from oildrop.workloads.protocols import Settings
 from oildrop.workloads.reference_training import Stepped, train
@@ -118,3 +119,13 @@ def change_difference(found: Weights, expected: Tensors, before: Weights) -> flo
         relative_rms(found[name].astype(np.float64) - before[name], expected[name] - before[name].astype(np.float64))
         for name in expected
     )
+
+
+def gate_changes(settings: Settings) -> dict[str, Scalar]:
+    """What the gates of a large tier change so that the reference keeps up, by the keys of what is changed."""
+    return {key.removeprefix(GATE_SETTINGS): settings[key] for key in settings if key.startswith(GATE_SETTINGS)}
+
+
+def changes_the_model(changes: Settings) -> bool:
+    """Whether they are of more than what the gates ask: then another engine than the timed one answers."""
+    return any(not key.startswith("gates.") for key in changes)

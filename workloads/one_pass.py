@@ -14,7 +14,7 @@ from oildrop.rules.records import GateResult
 from oildrop.workloads.assessed import Kept, assessed
 from oildrop.workloads.engine import Inputs, Weights
 from oildrop.workloads.forward import Forward, batch_sizes
-from oildrop.workloads.gates import judged
+from oildrop.workloads.gates import changes_the_model, gate_changes, judged
 from oildrop.workloads.protocols import Assessment, Device, Emission, RequestSize, Settings
 
 STRICT = {"execution.dtype": "fp32"}
@@ -67,11 +67,18 @@ class OnePass:
     """The `ServeTask` of any subject in any framework.
 
     Args:
+        make_subject: The subject that settings describe, which has loaded nothing yet.
         make_engine: The engine that settings describe, not built yet.
     """
 
-    def __init__(self, settings: Settings, subject: Subject, make_engine: Callable[[Settings], Forward]) -> None:
-        self._settings, self._subject, self._make_engine = settings, subject, make_engine
+    def __init__(
+        self,
+        settings: Settings,
+        make_subject: Callable[[Settings], Subject],
+        make_engine: Callable[[Settings], Forward],
+    ) -> None:
+        self._settings, self._make_subject, self._make_engine = settings, make_subject, make_engine
+        self._subject = make_subject(settings)
         self._slots = int(settings["execution.slots"])
 
     def load_data(self) -> None:
@@ -80,16 +87,24 @@ class OnePass:
 
     def build(self) -> None:
         """Make the engine, and run each of its graphs once."""
-        self._engine = self._built(self._settings)
+        self._engine = self._built(self._settings, self._subject)
         self._run_every_graph()
 
     def run_gates(self) -> list[GateResult]:
-        """Strict fp32 first, then the engine as declared."""
+        """Strict fp32 first, then the engine as declared; a large model through fewer layers."""
+        changes = gate_changes(self._settings)
+        declared = {**self._settings, **changes}
+        subject, engine = self._subject, self._engine
+        if changes:
+            subject = self._make_subject(declared)
+            subject.load()
+        if changes_the_model(changes):
+            engine = self._built(declared, subject)
         results = []
-        if any(self._settings[key] != value for key, value in STRICT.items()):
-            strict = {**self._settings, **STRICT}
-            results += self._gates(self._built(strict), strict)
-        return [*results, *self._gates(self._engine, self._settings)]
+        if any(declared[key] != value for key, value in STRICT.items()):
+            strict = {**declared, **STRICT}
+            results += _gates(self._built(strict, subject), subject, strict)
+        return [*results, *_gates(engine, subject, declared)]
 
     def initialise(self, seed: int) -> None:
         """Weights and requests of `seed`."""
@@ -145,10 +160,10 @@ class OnePass:
         sent = [answers[index][0] for index in chosen]
         return self._subject.assess(chosen, self._kept.outputs(chosen), sent, self._weights)
 
-    def _built(self, settings: Settings) -> Forward:
+    def _built(self, settings: Settings, subject: Subject) -> Forward:
         engine = self._make_engine(settings)
         engine.build()
-        zeros = {name: np.zeros(shape, dtype=np.float32) for name, shape in self._subject.tensors().items()}
+        zeros = {name: np.zeros(shape, dtype=np.float32) for name, shape in subject.tensors().items()}
         engine.set_weights(zeros)
         return engine
 
@@ -157,12 +172,13 @@ class OnePass:
             for size in batch_sizes(self._slots):
                 self._engine.run(tuple(np.repeat(array, size, axis=0) for array in example))
 
-    def _gates(self, engine: Forward, settings: Settings) -> list[GateResult]:
-        dtype = str(settings["execution.dtype"])
-        return [judged(name, dtype, value, settings) for name, value in self._subject.gate(engine)]
+
+def _gates(engine: Forward, subject: Subject, settings: Settings) -> list[GateResult]:
+    dtype = str(settings["execution.dtype"])
+    return [judged(name, dtype, value, settings) for name, value in subject.gate(engine)]
 
 
-def one_pass(task: str, settings: Settings, device: Device, subject: Subject) -> OnePass:
+def one_pass(task: str, settings: Settings, device: Device, make_subject: Callable[[Settings], Subject]) -> OnePass:
     """The task of that name on `device`: its engines are `workloads.<task>.model_<framework>:make_forward`."""
 
     def make_engine(changed: Settings) -> Forward:
@@ -171,7 +187,7 @@ def one_pass(task: str, settings: Settings, device: Device, subject: Subject) ->
         engine: Forward = module.make_forward(changed, device)
         return engine
 
-    return OnePass(settings, subject, make_engine)
+    return OnePass(settings, make_subject, make_engine)
 
 
 def nothing_assessed() -> Assessment:

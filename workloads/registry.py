@@ -7,7 +7,6 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from oildrop.rules.errors import Unsupported
-from oildrop.rules.rulebook import GATE_SETTINGS
 from oildrop.workloads.protocols import Device, ServeTask, Settings, TrainTask
 
 if TYPE_CHECKING:
@@ -44,11 +43,12 @@ def frameworks_of(task: str) -> tuple[str, ...]:
 
 def make_train_task(task: str, settings: Settings, device: Device) -> TrainTask:
     """The task in the device's framework. Raises Unsupported where none was written."""
+    from oildrop.workloads.gates import gate_changes
     from oildrop.workloads.training import Reduced, Training
 
     _require_framework(task, device)
     lesson, engine = _parts(task, settings, device)
-    changes = {key.removeprefix(GATE_SETTINGS): settings[key] for key in settings if key.startswith(GATE_SETTINGS)}
+    changes = gate_changes(settings)
     reduced = None
     if changes:
         fewer = {**settings, **changes}

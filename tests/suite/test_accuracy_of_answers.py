@@ -18,7 +18,7 @@ from oildrop.rules.records import RunSpec
 from oildrop.rules.rulebook import gate_settings
 from oildrop.suite.planning import plan
 from oildrop.suite.request import RunRequest
-from oildrop.workloads.image_infer import subject
+from oildrop.workloads.image_infer import requests, subject
 from oildrop.workloads.registry import make_serve_task
 
 COUNT = 512
@@ -34,7 +34,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> RunSpec:
 
 @pytest.fixture(autouse=True)
 def no_more_images_than_are_asked(monkeypatch: Patch) -> None:
-    monkeypatch.setattr(subject, "READY_REQUESTS", COUNT)
+    monkeypatch.setattr(requests, "POOL_PIXELS", COUNT * 64)
 
 
 def end_of_run(spec: RunSpec) -> End:

@@ -46,8 +46,12 @@ class Doubling:
 class Numbers:
     """Request i asks for twice its number; every third is of a shape of its own."""
 
+    def __init__(self, settings: Settings = SETTINGS) -> None:
+        self.size_of_gate = int(settings.get("model.size", 1))
+        self.loaded = False
+
     def load(self) -> None:
-        pass
+        self.loaded = True
 
     def tensors(self) -> Mapping[str, tuple[int, ...]]:
         return {"factor": (1,)}
@@ -78,7 +82,9 @@ class Numbers:
 
     def gate(self, engine: Forward) -> Iterator[tuple[str, float]]:
         engine.set_weights({"factor": np.array([3.0], dtype=np.float32)})
-        yield "doubling", abs(float(engine.run((np.ones((1, 1), dtype=np.float32),))[0, 0]) - 3.0) / 3.0
+        assert self.loaded
+        asked = np.full((1, 1), self.size_of_gate, dtype=np.float32)
+        yield "doubling", abs(float(engine.run((asked,))[0, 0]) / self.size_of_gate - 3.0) / 3.0
 
     def assess(
         self, indices: Sequence[int], outputs: NDArray[np.float32], answers: Sequence[int], weights: Weights
@@ -101,15 +107,22 @@ def made() -> list[Doubling]:
 
 @pytest.fixture
 def task(made: list[Doubling]) -> OnePass:
+    task = built(made)
+    task.initialise(1)
+    made[0].batches.clear()
+    return task
+
+
+def built(made: list[Doubling], **more: Any) -> OnePass:
+    """A task whose settings are those above and `more`, and whose engines are noted."""
+
     def make(settings: Settings) -> Forward:
         made.append(Doubling(settings))
         return made[-1]
 
-    task = OnePass(SETTINGS, Numbers(), make)
+    task = OnePass({**SETTINGS, **more}, Numbers, make)
     task.load_data()
     task.build()
-    task.initialise(1)
-    made[0].batches.clear()
     return task
 
 
@@ -170,6 +183,21 @@ def test_gates_ask_strict_fp32_and_then_the_declared_type(task: OnePass, made: l
     assert [engine.dtype for engine in made] == ["bf16", "fp32"]
 
 
+def test_gates_of_a_large_tier_ask_a_smaller_model_of_its_own(made: list[Doubling]) -> None:
+    results = built(made, **{"gates.settings.model.size": 7}).run_gates()
+    assert [(result.dtype, result.passed) for result in results] == [("fp32", True), ("bf16", True)]
+    timed, *others = made
+    assert [engine.dtype for engine in others] == ["bf16", "fp32"]
+    assert [7.0] not in timed.batches and [engine.batches for engine in others] == [[[7.0]], [[7.0]]]
+
+
+def test_gates_that_ask_less_of_the_same_model_ask_the_timed_engine(made: list[Doubling]) -> None:
+    task = built(made, **{"gates.settings.gates.limits.bf16.doubling": 1e-5})
+    strict, declared = task.run_gates()
+    assert (strict.passed, declared.passed, declared.limit) == (True, False, 1e-5)
+    assert [engine.dtype for engine in made] == ["bf16", "fp32"] and made[0].batches[-1] == [1.0]
+
+
 def test_one_pass_reads_weights_and_no_cache(task: OnePass) -> None:
     assert task.bytes_per_step(1) == task.bytes_per_step(1000) == (4, 0)
 
@@ -189,10 +217,11 @@ def test_a_batch_is_filled_up_with_its_first_item() -> None:
     assert filled((tokens[:1],), (1, 4))[0].tolist() == [[1, 2]]
 
 
-def test_a_gate_asks_full_single_and_odd_batches_of_all_items() -> None:
-    found = pieces(20, 8)
-    assert [len(batch) for batch in found] == [8, 1, 5, 6]
-    assert [item for batch in found for item in batch] == list(range(20))
+@pytest.mark.parametrize(("count", "slots", "sizes"), [(20, 8, [8, 1, 5, 6]), (20, 64, [10, 1, 6, 3]), (1, 8, [1])])
+def test_a_gate_asks_full_single_and_odd_batches_of_all_items(count: int, slots: int, sizes: list[int]) -> None:
+    found = pieces(count, slots)
+    assert [len(batch) for batch in found] == sizes
+    assert [item for batch in found for item in batch] == list(range(count))
 
 
 def test_weights_are_counted_in_the_types_in_which_they_are_kept() -> None:

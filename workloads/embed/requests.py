@@ -8,8 +8,8 @@ Shape suffixes: N sentences of a block, B of a batch, T tokens of the longest, R
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ from oildrop.workloads.protocols import Settings
 BLOCK_REQUESTS = 1024
 """Sentences made at once: the generator's cost a call is spread thin."""
 
+KEPT_BLOCKS = 64
+"""Of them the last that were asked for are kept, so that a long run does not fill the memory; others are made again."""
+
 SHORTEST = 32
 """Sentences are filled up to this length, or twice, four times, … as much: graphs of few shapes serve them all."""
 
@@ -29,7 +32,7 @@ LANE_BITS = 32
 
 
 class Requests:
-    """The sentences of one seed, made a block at a time and kept.
+    """The sentences of one seed, made a block at a time.
 
     Raises:
         UsageError: Settings that leave no room for a word, or no word to draw.
@@ -41,17 +44,13 @@ class Requests:
         self._first, self._vocabulary = int(settings["data.first_word"]), int(settings["model.vocabulary"])
         self._begin, self._end = int(settings["data.begin_token"]), int(settings["data.end_token"])
         self._repeated = settings["requests.prompts"] == "repeated"
-        self._blocks: list[tuple[NDArray[np.int32], NDArray[np.int32]]] = []
-        self._making = threading.Lock()
+        self._kept = lru_cache(KEPT_BLOCKS)(self._block)  # asked by another thread too, who keeps the requests
         _check(settings)
 
     def prepare(self, count: int) -> None:
         """Make the first `count` sentences now, so that none is made while a clock runs."""
-        if len(self._blocks) * BLOCK_REQUESTS >= count:
-            return
-        with self._making:  # who keeps the requests asks for their lengths from another thread
-            while len(self._blocks) * BLOCK_REQUESTS < count:
-                self._blocks.append(self._block(len(self._blocks) * BLOCK_REQUESTS))
+        for number in range(-(-count // BLOCK_REQUESTS)):
+            self._kept(number)
 
     def length(self, index: int) -> int:
         """Tokens of the sentence, beginning and end included."""
@@ -66,18 +65,17 @@ class Requests:
 
     def _of(self, index: int) -> tuple[NDArray[np.int32], np.int32]:
         index = 0 if self._repeated else index
-        self.prepare(index + 1)
-        tokens_NT, length_N = self._blocks[index // BLOCK_REQUESTS]
+        tokens_NT, length_N = self._kept(index // BLOCK_REQUESTS)
         place = index % BLOCK_REQUESTS
         return tokens_NT[place], length_N[place]
 
-    def _block(self, first: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Sentence i owns whole blocks of Philox words: the length, then two words of the sentence in each."""
+    def _block(self, number: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Block `number`. Sentence i owns whole blocks of Philox words: the length, then two of its words in each."""
         own = -(-(1 + -(-(self._most - 2) // 2)) // WORDS_PER_BLOCK) * WORDS_PER_BLOCK
         words_NR = raw_words(
             self._seed,
             "sentences",
-            first_block=first * own // WORDS_PER_BLOCK,
+            first_block=number * BLOCK_REQUESTS * own // WORDS_PER_BLOCK,
             count=BLOCK_REQUESTS * own,
         ).reshape(BLOCK_REQUESTS, own)
         length_N = self._least + _below(words_NR[:, 0] >> np.uint64(LANE_BITS), self._most - self._least + 1)

@@ -9,4 +9,4 @@ from oildrop.workloads.protocols import Device, Settings
 
 def make_task(settings: Settings, device: Device) -> OnePass:
     """The task on `device`, in its framework."""
-    return one_pass("embed", settings, device, Embed(settings))
+    return one_pass("embed", settings, device, Embed)

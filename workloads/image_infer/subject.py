@@ -18,9 +18,6 @@ from oildrop.workloads.image_infer.requests import Requests
 from oildrop.workloads.kept_weights import read_checkpoint
 from oildrop.workloads.protocols import Assessment, RequestSize, Settings
 
-READY_REQUESTS = 2**17
-"""Images that are made before the clock."""
-
 TIE = 1e-4
 """Classes whose logits are this near the largest count as the likeliest too: fp32 may order them otherwise."""
 
@@ -56,9 +53,9 @@ class ImageInfer:
         return read_checkpoint(name, sha256, self.tensors())
 
     def start(self, seed: int) -> None:
-        """The first images are made now."""
+        """The pool of images is made now."""
         self._requests = Requests(self._settings, self._held_out, seed)
-        self._requests.prepare(READY_REQUESTS)
+        self._requests.prepare(self._requests.pool)
 
     def size(self, index: int) -> RequestSize:
         """An image in, a class out."""

@@ -9,6 +9,7 @@ import pytest
 
 from oildrop.workloads.image_classify import data
 from oildrop.workloads.image_classify.data import Digits
+from oildrop.workloads.image_infer import requests as image_requests
 from oildrop.workloads.image_infer.requests import Requests
 from oildrop.workloads.integers import permutation
 
@@ -55,3 +56,30 @@ def test_a_repeated_image_is_the_first_one(infer_settings: dict[str, Any], held_
     repeated = Requests(infer_settings | {"requests.prompts": "repeated"}, held_out, 3)
     assert np.array_equal(repeated.images([0, 5, 900]), unique.images([0, 0, 0]))
     assert repeated.labels([900]).tolist() == unique.labels([0]).tolist()
+
+
+def test_images_that_come_again_differ_in_one_pixel_of_their_own(
+    infer_settings: dict[str, Any], held_out: Digits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pool of 720 digits: turn 1 moves pixel 0 by one level, turn 64 pixel 63, turn 65 pixel 0 by two."""
+    monkeypatch.setattr(image_requests, "POOL_PIXELS", 64 * 1000)
+    requests = Requests(infer_settings, held_out, 3)
+    assert requests.pool == 720
+    first = requests.images(range(720)).reshape(720, 64) * 8 + 8
+    for turn, pixel, levels in ((1, 0, 1), (64, 63, 1), (65, 0, 2)):
+        indices = range(turn * 720, (turn + 1) * 720)
+        found = requests.images(indices).reshape(720, 64) * 8 + 8
+        expected = first.copy()
+        expected[:, pixel] = (expected[:, pixel] + levels) % 17
+        assert np.array_equal(found, expected)
+        assert np.array_equal(requests.labels(indices), requests.labels(range(720)))
+
+
+def test_a_batch_may_span_turns(
+    infer_settings: dict[str, Any], held_out: Digits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_requests, "POOL_PIXELS", 64 * 360)
+    requests = Requests(infer_settings, held_out, 3)
+    batch = requests.images([359, 360, 361])
+    assert np.array_equal(batch, np.concatenate([requests.images([index]) for index in (359, 360, 361)]))
+    assert not np.array_equal(batch[1], requests.images([0])[0])
