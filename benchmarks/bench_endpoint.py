@@ -112,7 +112,7 @@ def driven(port: int, *, streams: int, seconds: float) -> Ledger:
         load = Load(minimum_s=seconds, minimum_queries=1, in_flight=streams, most_in_flight=streams)
         await client.connect(streams)
         driver = Driver(
-            client=client, ledger=ledger, load=load, make=make, keep_texts=False, on_answer=lambda: None,
+            client=client, ledger=ledger, load=load, make=make, keep_texts=False, on_answer=lambda answer: None,
             start_ns=time.monotonic_ns(),
         )  # fmt: skip
         await driver.run()

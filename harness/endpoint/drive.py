@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from oildrop.harness.endpoint import outcomes
@@ -48,6 +49,19 @@ class Load:
     due_at_once: bool = False
 
 
+@asynccontextmanager
+async def plain_tasks() -> AsyncIterator[asyncio.TaskGroup]:
+    """A group of tasks that fails with the error of the one that failed first, not with a group of errors."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            yield tasks
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from None
+
+
 @dataclass(kw_only=True)
 class Driver:
     """Drives one load over one client into one ledger; the clock began at `start_ns` of the monotonic clock."""
@@ -57,7 +71,7 @@ class Driver:
     load: Load
     make: Make
     keep_texts: bool
-    on_answer: Callable[[], None]
+    on_answer: Callable[[Answer], None]
     start_ns: int
     _next: int = 0
     _in_flight: int = 0
@@ -69,7 +83,7 @@ class Driver:
         """
         if self.load.arrivals_ns is not None:
             return await self._arrivals(self.load.arrivals_ns)
-        async with asyncio.TaskGroup() as slots:
+        async with plain_tasks() as slots:
             for _ in range(self.load.in_flight):
                 slots.create_task(self._slot())
         return MINIMUM if self._next >= self.load.minimum_queries else DEADLINE
@@ -89,7 +103,7 @@ class Driver:
         return self._next < self.load.minimum_queries and passed_s < PATIENCE * self.load.minimum_s
 
     async def _arrivals(self, times_ns: tuple[int, ...]) -> str:
-        async with asyncio.TaskGroup() as asked:
+        async with plain_tasks() as asked:
             for time_ns in times_ns:
                 due_ns = self.start_ns + time_ns
                 while (wait_ns := due_ns - time.monotonic_ns()) > 0:
@@ -105,7 +119,9 @@ class Driver:
         prompt, _ = self.make(index)
         answer = Answer(asked_tokens=prompt.output_tokens, issued_ns=time.monotonic_ns())
         answer.failed(outcomes.OVERFLOW)
-        self.ledger.add(index, due_ns, prompt, answer)
+        self.ledger.begin(index, due_ns, prompt, answer)
+        self.ledger.end(index)
+        self.on_answer(answer)
 
     async def _ask(self, due_ns: int) -> Answer:
         """The next request, from its bytes to its row."""
@@ -113,12 +129,13 @@ class Driver:
         prompt, request = self.make(index)
         answer = Answer(asked_tokens=prompt.output_tokens, keep_texts=self.keep_texts)
         self._in_flight += 1
+        self.ledger.begin(index, due_ns, prompt, answer)
         try:
             await self.client.send(request, answer)
         finally:
             self._in_flight -= 1
-            self.ledger.add(index, due_ns, prompt, answer)
-            self.on_answer()
+            self.ledger.end(index)
+            self.on_answer(answer)
         return answer
 
     def _take_index(self) -> int:

@@ -11,16 +11,20 @@ import gc
 import os
 import resource
 import time
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from oildrop.harness.endpoint import outcomes
+from oildrop.harness.endpoint.answer import Answer
 from oildrop.harness.endpoint.client import Client
 from oildrop.harness.endpoint.drive import Driver, Load
 from oildrop.harness.endpoint.environment import read_target
 from oildrop.harness.endpoint.preflight import server_metrics
 from oildrop.harness.endpoint.repeats import look_for_server_cache
 from oildrop.harness.endpoint.settled import Settled, settle
-from oildrop.harness.endpoint.table import Ledger
+from oildrop.harness.endpoint.table import Changes, Ledger
+from oildrop.harness.load.heap import quiet_heap
+from oildrop.harness.load.journal import Journal
 from oildrop.harness.load.stops import DEADLINE, ERROR, MINIMUM
 from oildrop.harness.messages import Emitter, Heartbeat
 from oildrop.harness.orders import Orders
@@ -28,7 +32,7 @@ from oildrop.harness.phases import End, benchmark_of, phase
 from oildrop.harness.repeats import is_probed
 from oildrop.harness.served_end import end_of
 from oildrop.harness.serving import terms_of
-from oildrop.results.bundle.requests import write_requests
+from oildrop.results.bundle.request_arrays import load_arrow
 from oildrop.rules import keys
 from oildrop.rules.errors import OildropError, Unsupported
 from oildrop.rules.evidence import RequestTable
@@ -36,7 +40,6 @@ from oildrop.rules.formulas.arrivals import schedule_ns
 from oildrop.rules.records import RunSpec
 from oildrop.rules.rulebook import Terms
 
-CHUNK = "0000.arrow"
 LAST_WORDS_S = 5.0
 """Kept back from the deadline, to write down what was measured."""
 
@@ -44,25 +47,21 @@ SPARE_FILES = 64
 
 
 def run_endpoint(spec: RunSpec, orders: Orders, emitter: Emitter, heartbeat: Heartbeat) -> End:
-    """All phases of one run against a server, up to the closed chunk of its requests.
+    """All phases of one run against a server, up to the last chunk of its requests.
 
     Raises:
         Unsupported: There is no server, or not the one that was declared.
     """
+    load_arrow()
     begun_s = time.monotonic()
     benchmark = benchmark_of(spec, emitter)
     terms = terms_of(benchmark, spec)
     emitter.emit(keys.PROCESS, f"worker-{orders.rank}", {"pid": os.getpid(), "device_uuids": []})
     emitter.flush()
     end_s = begun_s + spec.limits.deadline_s - LAST_WORDS_S
-
-    def keep(table: RequestTable) -> None:
-        write_requests(orders.run_dir / "samples" / CHUNK, table)
-        emitter.emit(keys.CHUNK, CHUNK)
-
-    table, stopped_by = asyncio.run(_drive(spec, terms, emitter, heartbeat, end_s, keep))
-    with phase(emitter, "teardown"):
-        keep(table)
+    samples = orders.run_dir / "samples"
+    table, stopped_by = asyncio.run(_drive(spec, terms, emitter, heartbeat, end_s, samples))
+    emitter.emit(keys.PHASE, "teardown")
     return end_of(spec, table, None, stopped_by)
 
 
@@ -72,12 +71,12 @@ async def _drive(
     emitter: Emitter,
     heartbeat: Heartbeat,
     end_s: float,
-    keep: Callable[[RequestTable], None],
+    samples: Path,
 ) -> tuple[RequestTable, str]:
     """Settle, load until `end_s` of the monotonic clock at most, and say so.
 
     Args:
-        keep: Is given the requests where the load itself fails: what was asked and answered before stays.
+        samples: Folder for chunks of requests: what was asked and answered stays, however the load ends.
 
     Returns:
         The requests, and why no more were asked.
@@ -98,15 +97,17 @@ async def _drive(
         emitter.emit(keys.INIT_STOP)
         emitter.flush()
         limit_s = max(end_s - time.monotonic(), 0.0)
-        gc.collect()
-        start_ns = time.monotonic_ns()
-        try:
-            stopped_by = await _timed(settled, load, ledger, emitter, heartbeat, limit_s, start_ns)
-        except BaseException:
-            keep(ledger.table(start_ns))
-            _log_served(ledger, ERROR, emitter)
-            raise
+        with quiet_heap():
+            start_ns = time.monotonic_ns()
+            with Journal(Changes(ledger=ledger, start_ns=start_ns).write, samples, emitter, start_ns) as journal:
+                try:
+                    stopped_by = await _timed(settled, load, ledger, emitter, heartbeat, journal, limit_s, start_ns)
+                except BaseException:
+                    journal.close()
+                    _log_served(ledger, ERROR, emitter)
+                    raise
         _log_served(ledger, stopped_by, emitter)
+        journal.close()
         if metrics is not None:
             _log_metrics(metrics, await server_metrics(client), emitter)
         if stopped_by == MINIMUM and is_probed(spec):
@@ -124,14 +125,19 @@ async def _timed(
     ledger: Ledger,
     emitter: Emitter,
     heartbeat: Heartbeat,
+    journal: Journal,
     limit_s: float,
     start_ns: int,
 ) -> str:
     """The load itself, between `run_start` and `run_stop`. Returns why no more was asked."""
+    heartbeat.answered = 0
 
-    def answered() -> None:
+    def ended(answer: Answer) -> None:
         heartbeat.progress += 1
-        heartbeat.answered = heartbeat.progress
+        if answer.outcome is outcomes.OK:
+            heartbeat.answered = (heartbeat.answered or 0) + 1
+        else:
+            heartbeat.failed += 1
 
     gc.disable()  # a collection among thousands of open answers would show as latency
     emitter.emit(keys.RUN_START, at_ns=start_ns)
@@ -142,7 +148,7 @@ async def _timed(
         load=load,
         make=settled.make,
         keep_texts=settled.tokenizer is not None,
-        on_answer=answered,
+        on_answer=ended,
         start_ns=start_ns,
     )
     try:
@@ -152,6 +158,7 @@ async def _timed(
         stopped_by = DEADLINE
     finally:
         gc.enable()
+    journal.hold()
     emitter.emit(keys.RUN_STOP, None, {"status": "aborted" if stopped_by == DEADLINE else "success"})
     return stopped_by
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Literal
 
 from oildrop.harness.endpoint import outcomes
 from oildrop.harness.endpoint.answer import Answer
 from oildrop.harness.endpoint.outcomes import Outcome
 from oildrop.harness.endpoint.prompts import CountTokens, Prompt
+from oildrop.results.bundle.requests import write_requests
 from oildrop.rules.evidence import RequestTable
 
 CountedBy = Literal["usage", "tokenizer", "chunks"]
@@ -39,17 +42,28 @@ class Counts:
 
 @dataclass(kw_only=True)
 class Ledger:
-    """Rows in the order in which they ended; `count` is how tokens are to be counted where that is possible."""
+    """Rows in the order in which they ended; `count` is how tokens are to be counted where that is possible.
+
+    Attributes:
+        open: Requests that have not ended, by number. Another thread may read them and `rows` at any time.
+    """
 
     count: CountedBy
     count_tokens: CountTokens | None = None
     rows: list[Row] = field(default_factory=list)
+    open: dict[int, Row] = field(default_factory=dict)
     _counted: dict[int, int] = field(default_factory=dict)
 
-    def add(self, index: int, scheduled_ns: int, prompt: Prompt, answer: Answer) -> None:
-        """The request has ended; what no table needs is dropped, as a run may have hundreds of thousands."""
-        answer.close()
-        self.rows.append(Row(index=index, scheduled_ns=scheduled_ns, prompt=replace(prompt, text=""), answer=answer))
+    def begin(self, index: int, scheduled_ns: int, prompt: Prompt, answer: Answer) -> None:
+        """The request is about to be handed over; of the prompt its text is dropped, as a run may have many."""
+        self.open[index] = Row(index=index, scheduled_ns=scheduled_ns, prompt=replace(prompt, text=""), answer=answer)
+
+    def end(self, index: int) -> None:
+        """The request has ended; what no table needs is dropped."""
+        row = self.open[index]
+        row.answer.close()
+        self.rows.append(row)
+        del self.open[index]
 
     @property
     def errors(self) -> Counter[str]:
@@ -71,7 +85,7 @@ class Ledger:
     def counts(self, row: Row) -> Counts:
         """Tokens of one request by the means that there are."""
         answer, usage = row.answer, row.answer.usage
-        if self.count == "tokenizer" and self.count_tokens is not None:
+        if self.count == "tokenizer" and self.count_tokens is not None and answer.outcome is not None:
             if row.index not in self._counted:
                 self._counted[row.index] = self.count_tokens("".join(answer.texts)) if answer.texts else 0
             output = self._counted[row.index]
@@ -82,9 +96,9 @@ class Ledger:
             return Counts(input_tokens=told, output_tokens=usage.completion_tokens, by="usage")
         return Counts(input_tokens=asked, output_tokens=len(answer.stamps_ns), by="chunks")
 
-    def table(self, start_ns: int) -> RequestTable:
-        """All requests in order of issue, times since `start_ns`."""
-        rows = sorted(self.rows, key=lambda row: (row.answer.issued_ns, row.index))
+    def table(self, start_ns: int, of: Sequence[Row] | None = None) -> RequestTable:
+        """All requests, or those of `of`, in order of issue, times since `start_ns`."""
+        rows = sorted(self.rows if of is None else of, key=lambda row: (row.answer.issued_ns, row.index))
         counts = [self.counts(row) for row in rows]
         ends = [self._outcome(row, of) for row, of in zip(rows, counts, strict=True)]
         stamps = [[stamp - start_ns for stamp in row.answer.stamps_ns] for row in rows]
@@ -121,6 +135,48 @@ class Ledger:
         """Tokens that were asked for; those that came where the model ended by itself or nobody counted."""
         whole = self._outcome(row, counts) is outcomes.OK and counts.output_tokens < row.prompt.output_tokens
         return counts.output_tokens if whole else row.prompt.output_tokens
+
+
+@dataclass(kw_only=True)
+class Changes:
+    """What is new in a ledger since it was last asked; while others write in it, too."""
+
+    ledger: Ledger
+    start_ns: int
+    _ended: int = 0
+    _told: dict[int, int] = field(default_factory=dict)
+
+    def write(self, path: Path) -> bool:
+        """Write requests that were issued, got text or ended since the last call; False where there are none."""
+        rows = self._rows()
+        if rows:
+            write_requests(path, self.ledger.table(self.start_ns, rows))
+        return bool(rows)
+
+    def _rows(self) -> list[Row]:
+        """The open ones are looked at first: one that ends meanwhile is then among those that ended."""
+        going = [_as_it_stands(row) for row in list(self.ledger.open.values())]
+        ended = self.ledger.rows[self._ended :]
+        self._ended += len(ended)
+        known = {row.index for row in ended}
+        changed = [
+            row
+            for row in going
+            if row.answer.issued_ns
+            and row.index not in known
+            and self._told.get(row.index) != len(row.answer.stamps_ns)
+        ]
+        for row in ended:
+            self._told.pop(row.index, None)
+        self._told |= {row.index: len(row.answer.stamps_ns) for row in changed}
+        return [*ended, *changed]
+
+
+def _as_it_stands(row: Row) -> Row:
+    """A request that is still being answered, with what it has got; its tokens are counted by pieces."""
+    answer = copy.copy(row.answer)
+    answer.stamps_ns, answer.texts, answer.usage, answer.outcome = list(answer.stamps_ns), [], None, None
+    return replace(row, answer=answer)
 
 
 def _last(stamps_ns: Sequence[int], tokens: int) -> int | None:

@@ -15,6 +15,7 @@ from oildrop.harness.endpoint.environment import API_KEYS, worker_environment
 from oildrop.harness.phases import End
 from oildrop.harness.repeats import is_probed
 from oildrop.results.bundle.requests import read_requests
+from oildrop.results.bundle.requests_merged import merged
 from oildrop.rules.evidence import RequestTable
 from oildrop.rules.loading import load_rulebook
 from oildrop.rules.records import Limits, RunSpec
@@ -27,7 +28,7 @@ class Log:
 
     def __init__(self) -> None:
         self.events: list[tuple[str, Any, dict[str, Any]]] = []
-        self.progress = 0
+        self.progress = self.answered = self.failed = 0
 
     def emit(
         self, key: str, value: Any = None, meta: dict[str, Any] | None = None, *, at_ns: int | None = None
@@ -49,6 +50,11 @@ class Made:
     log: Log
     end: End
     table: RequestTable
+
+
+def kept(folder: Path) -> RequestTable:
+    """The requests of all chunks in a run's folder."""
+    return merged([read_requests(path) for path in sorted((folder / "samples").iterdir())])
 
 
 @pytest.fixture
@@ -88,6 +94,6 @@ def make(benchmark: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         log = Log()
         orders = SimpleNamespace(run_dir=tmp_path, rank=0)
         end = endpoint_run.run_endpoint(spec, orders, log, log)  # type: ignore[arg-type]
-        return Made(log, end, read_requests(tmp_path / "samples" / "0000.arrow"))
+        return Made(log, end, kept(tmp_path))
 
     return made

@@ -30,7 +30,7 @@ def test_events_come_in_the_order_of_every_served_run(make: Any) -> None:
     names = [key if key != keys.PHASE else f"phase {value}" for key, value, _ in made.log.events]
     assert names == [
         "process", "phase data", "phase init", "seed", "phase warmup", "serve", "init_stop", "run_start", "phase serve",
-        "run_stop", "served", "server_metrics", "server_metrics", "phase teardown", "chunk",
+        "run_stop", "served", "chunk", "server_metrics", "server_metrics", "phase teardown",
     ]  # fmt: skip
     assert (made.end.claim, made.log.one(keys.RUN_STOP)[1]["status"]) == ("ok", "success")
     served, meta = made.log.one(keys.SERVED)
@@ -76,7 +76,7 @@ def test_what_was_answered_before_the_load_failed_is_kept(
         return await ask(self, due_ns)
 
     monkeypatch.setattr(Driver, "_ask", failing)
-    with serving(MockServer()) as server, pytest.raises(ExceptionGroup):
+    with serving(MockServer()) as server, pytest.raises(RuntimeError, match=r"^a tokenizer that fails$"):
         make(server.url, "single-stream")
     table = read_requests(tmp_path / "samples" / "0000.arrow")
     assert table.index == (0, 1, 2) and set(table.outcome) == {"ok"}
@@ -131,6 +131,9 @@ def test_errors_stay_in_the_table_with_their_word(make: Any, way: str, outcome: 
     assert meta["errors_by_outcome"] == {outcome: ends[outcome]}
     assert meta["requests"] == len(made.table.index)
     assert made.end.claim == "ok"
+    assert made.log.answered + made.log.failed == len(made.table.index)
+    if outcome in ("cut", "http_429", "malformed"):  # that an answer is short or long shows once its tokens are counted
+        assert made.log.failed == ends[outcome]
 
 
 def test_no_answer_at_all_is_no_ok(make: Any) -> None:

@@ -23,7 +23,7 @@ def test_it_comes_after_the_load_and_each_pair_is_asked_three_times(make: Any) -
     with serving(MockServer(delay_s=0.005)) as server:
         made = make(server.url, "concurrency", probed=True)
     names = [key if key != keys.PHASE else f"phase {value}" for key, value, _ in made.log.events]
-    assert names[-5:] == ["served", "phase probe", "repeats", "phase teardown", "chunk"]
+    assert names[-5:] == ["served", "chunk", "phase probe", "repeats", "phase teardown"]
     new_ns, _ = repeats_of(made)
     prompts = [body["prompt"] for body in server.asked[1 + len(made.table.index) :]]
     assert len(prompts) == 3 * len(new_ns) == 72

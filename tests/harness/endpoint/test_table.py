@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,9 @@ from oildrop.harness.endpoint.openai import Usage
 from oildrop.harness.endpoint.outcomes import CUT, OK, Outcome
 from oildrop.harness.endpoint.prometheus import MOST_SAMPLES, changes, known_samples
 from oildrop.harness.endpoint.prompts import Prompt
-from oildrop.harness.endpoint.table import CountedBy, Ledger, gaps_ns
+from oildrop.harness.endpoint.table import Changes, CountedBy, Ledger, gaps_ns
+from oildrop.results.bundle.requests import read_requests
+from oildrop.results.bundle.requests_merged import merged
 
 
 @pytest.mark.parametrize(
@@ -47,7 +51,8 @@ def ledger_of(
     answer = Answer(asked_tokens=asked, issued_ns=105, usage=usage, finish_reason=reason, outcome=outcome)
     answer.stamps_ns = [110 + 10 * number for number in range(pieces)]
     answer.texts = ["abcd"] * pieces
-    ledger.add(0, 100, Prompt(text="a b", input_tokens=2, output_tokens=asked), answer)
+    ledger.begin(0, 100, Prompt(text="a b", input_tokens=2, output_tokens=asked), answer)
+    ledger.end(0)
     return ledger
 
 
@@ -112,7 +117,39 @@ def test_a_request_that_has_ended_keeps_neither_prompt_nor_stream_and_is_counted
     ledger = Ledger(count="tokenizer", count_tokens=lambda text: asked.append(text) or 4)
     answer = Answer(asked_tokens=4, issued_ns=105, finish_reason="length", outcome=OK)
     answer.stamps_ns, answer.texts = [110, 120], ["ab", "cd"]
-    ledger.add(0, 100, Prompt(text="a long prompt", input_tokens=3, output_tokens=4), answer)
+    ledger.begin(0, 100, Prompt(text="a long prompt", input_tokens=3, output_tokens=4), answer)
+    ledger.end(0)
+    assert ledger.open == {}
     assert (ledger.errors.total(), ledger.ended_by_model, ledger.table(0).output_tokens) == (0, 0, (4,))
     assert asked == ["abcd"]
     assert ledger.rows[0].prompt.text == "" and answer._events is CLOSED
+
+
+def test_changes_tell_open_requests_as_they_stand_and_ended_ones_once(tmp_path: Path) -> None:
+    ledger = Ledger(count="tokenizer", count_tokens=lambda text: len(text) // 2)
+    changes = Changes(ledger=ledger, start_ns=100)
+    answers = [Answer(asked_tokens=4, keep_texts=True) for _ in range(3)]
+    for index, answer in enumerate(answers):
+        ledger.begin(index, 100, Prompt(text="a b", input_tokens=2, output_tokens=4), answer)
+    paths = [tmp_path / f"{number}.arrow" for number in range(5)]
+    assert not changes.write(paths[0])  # nobody was asked yet
+    answers[0].issued_ns, answers[1].issued_ns = 105, 106
+    answers[1].stamps_ns, answers[1].texts = [110], ["abcd"]
+    assert changes.write(paths[1])
+    first = read_requests(paths[1])
+    assert (first.index, first.outcome, first.output_tokens) == ((0, 1), ("unfinished",) * 2, (0, 1))
+    assert not changes.write(paths[2])
+    answers[1].stamps_ns.append(120)
+    answers[1].texts.append("abcd")
+    answers[1].finish_reason, answers[1].outcome = "length", OK
+    ledger.end(1)
+    answers[2].issued_ns = 130
+    assert changes.write(paths[3])
+    second = read_requests(paths[3])
+    assert (second.index, second.outcome, second.output_tokens) == ((1, 2), ("ok", "unfinished"), (4, 0))
+    for index in (0, 2):
+        answers[index].failed(CUT)
+        ledger.end(index)
+    assert changes.write(paths[4])
+    chunks = [read_requests(paths[number]) for number in (1, 3, 4)]
+    assert merged(chunks) == ledger.table(100)
