@@ -77,13 +77,15 @@ def _decode_mbu(case: Case, decode: Phase | None) -> float | str:
     weights, cache, bandwidth, last_level = (_number(event.meta.get(name)) for name in names)
     if weights is None or cache is None:
         return "the log does not say how many bytes a decode step reads"
-    if last_level is not None and weights < CACHE_FACTOR * last_level:
+    on_processor = case.evidence.spec.backend.endswith("-cpu")  # an accelerator's weights are in a memory of its own
+    if on_processor and last_level is not None and weights < CACHE_FACTOR * last_level:
         return (
             f"the weights ({weights / 2**20:.1f} MiB) are under {CACHE_FACTOR} times the last-level cache "
             f"({last_level / 2**20:.1f} MiB), from which they may be read"
         )
     if bandwidth is None or bandwidth <= 0:
-        return str(event.meta.get("read_bandwidth_reason") or "this machine's read bandwidth has not been measured")
+        whose = "this machine's" if on_processor else "the accelerator's"
+        return str(event.meta.get("read_bandwidth_reason") or f"{whose} read bandwidth has not been measured")
     if case.evidence.spec.settings.get("execution.draft"):
         return "steps of a draft and of what it proposes to read other bytes than one token a request"
     steps_of_all = cache_bytes = spent_ns = 0.0

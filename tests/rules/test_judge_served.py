@@ -344,12 +344,23 @@ def test_bandwidth_is_bytes_read_over_the_time_between_tokens(served_run: Any) -
         ({"read_bandwidth_bytes_per_s": None}, "has not been measured"),
         ({"weight_bytes": None}, "does not say how many bytes"),
         ({"last_level_cache_bytes": 1_000_001}, "are under 4 times the last-level cache"),
+        (
+            {"read_bandwidth_bytes_per_s": None, "last_level_cache_bytes": 1_000_001},
+            "are under 4 times the last-level cache",
+        ),
     ],
 )
 def test_bandwidth_is_null_where_it_cannot_be_known(served_run: Any, meta: dict[str, Any], reason: str) -> None:
     served_run.find(keys.SERVE)["meta"].update(meta)
     metric = judged(served_run).headline("mbu")
     assert metric.value is None and reason in str(metric.reason)
+
+
+def test_an_accelerators_weights_are_not_held_against_the_processors_cache(served_run: Any) -> None:
+    served_run.spec = served_run.spec.model_copy(update={"backend": "torch-cuda"})
+    meta = served_run.find(keys.SERVE)["meta"]
+    meta.update(read_bandwidth_bytes_per_s=None, last_level_cache_bytes=10**9)
+    assert judged(served_run).headline("mbu").reason == "the accelerator's read bandwidth has not been measured"
 
 
 def test_model_flops_are_counted_position_by_position(served_run: Any) -> None:
