@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from oildrop.harness.backends import Availability
 from oildrop.harness.endpoint.address import Address, parse_address
 from oildrop.harness.endpoint.client import Client
 from oildrop.harness.endpoint.environment import BACKEND as ENDPOINT
@@ -24,6 +25,9 @@ from oildrop.rules.rulebook import Benchmark
 from oildrop.rules.system import Declared
 
 TASK = "lm_serve"
+ELSEWHERE = Availability(backend=ENDPOINT, available=True)
+"""What `TASK` runs on: nothing of this machine is needed for it."""
+
 ASK_LIMIT_S = 5.0
 """Longest that a server may take to name its models."""
 

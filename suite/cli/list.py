@@ -48,6 +48,7 @@ def list_command(
 
 def _overview(rulebook: Rulebook) -> dict[str, Any]:
     from oildrop.harness.backends import availabilities
+    from oildrop.suite.servers import ELSEWHERE
     from oildrop.suite.suites import SUITES
 
     return {
@@ -58,7 +59,7 @@ def _overview(rulebook: Rulebook) -> dict[str, Any]:
             for entry in rulebook.benchmarks.values()
         ],
         "suites": {name: [str(member) for member in members] for name, members in SUITES.items()},
-        "backends": [_backend(answer) for answer in availabilities()],
+        "backends": [*(_backend(answer) for answer in availabilities()), _backend(ELSEWHERE)],
         "divisions": list(rulebook.divisions),
     }
 
@@ -87,6 +88,10 @@ def _print_overview(document: dict[str, Any]) -> None:
 
 
 def _here(entry: dict[str, Any]) -> str:
+    from oildrop.suite.servers import ELSEWHERE
+
+    if entry["backend"] == ELSEWHERE.backend:
+        return "yes, of a server that is running: oildrop run lm-serve --endpoint URL"
     if entry["available"]:
         return f"yes ({', '.join([*entry['devices'], entry['version']])})"
     install = f"; install: {entry['install']}" if entry["install"] else ""
@@ -100,12 +105,24 @@ def _benchmark_document(rulebook: Rulebook, benchmark: Benchmark) -> dict[str, A
         "title": benchmark.title,
         "summary": benchmark.summary,
         "benchmark_sha256": benchmark.sha256,
+        "backends": _backends_of(benchmark),
         "quality": benchmark.quality,
         "tiers": {name: _tier(tier) for name, tier in benchmark.tiers.items()},
         "settings": _settings(benchmark),
         "references": [entry for entry in rulebook.references if entry.benchmark == benchmark.name],
         "sources": list(benchmark.sources),
     }
+
+
+def _backends_of(benchmark: Benchmark) -> list[str]:
+    """Those that it can run on, here or on another machine."""
+    from oildrop.harness.backends import BACKENDS
+    from oildrop.suite.servers import ELSEWHERE, TASK
+    from oildrop.workloads.registry import framework_of, frameworks_of
+
+    if benchmark.task == TASK:
+        return [ELSEWHERE.backend]
+    return [backend for backend in BACKENDS if framework_of(backend) in frameworks_of(benchmark.task)]
 
 
 def _tier(tier: Tier) -> dict[str, Any]:
@@ -133,6 +150,7 @@ def _settings(benchmark: Benchmark) -> list[dict[str, Any]]:
 def _print_benchmark(benchmark: Benchmark, document: dict[str, Any]) -> None:
     console = screen()
     console.print(f"{benchmark.name}: {benchmark.title}\n{benchmark.summary}\n")
+    console.print(f"backends: {', '.join(document['backends'])}\n")
     rows = [(name, *_tier_cells(benchmark, tier)) for name, tier in benchmark.tiers.items()]
     print_table(console, ("tier", "aims at", "ends at the latest after", "runs"), rows, right="runs")
     print_scenarios(console, benchmark)

@@ -36,7 +36,7 @@ def test_list_names_every_benchmark_suite_and_backend_with_a_reason_where_it_can
     found = document(capsys, "list")
     assert found["schema"] == "oildrop.list/1"
     assert [entry["name"] for entry in found["benchmarks"]] == list(load_rulebook().benchmarks)
-    assert [entry["backend"] for entry in found["backends"]] == list(BACKENDS)
+    assert [entry["backend"] for entry in found["backends"]] == [*BACKENDS, "endpoint"]
     assert all(entry["available"] or (entry["reason"] and entry["install"]) for entry in found["backends"])
     versions = {entry["backend"]: entry["version"] for entry in found["backends"] if entry["available"]}
     assert versions["torch-cpu"] == metadata.version("torch")
@@ -45,9 +45,20 @@ def test_list_names_every_benchmark_suite_and_backend_with_a_reason_where_it_can
 
 def test_list_for_people_says_yes_or_why_not(capsys: Capture) -> None:
     shown = text(capsys, "list")
-    lines = {line.split()[0]: line.split()[1] for line in shown.splitlines() if line.startswith(BACKENDS)}
-    assert set(lines) == set(BACKENDS)
+    names = (*BACKENDS, "endpoint")
+    lines = {line.split()[0]: line.split()[1].rstrip(",") for line in shown.splitlines() if line.startswith(names)}
+    assert set(lines) == set(names)
     assert set(lines.values()) <= {"yes", "no:"}
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "backends"), [("lm-serve", ["endpoint"]), ("embed", list(BACKENDS)), ("lm-pretrain", list(BACKENDS))]
+)
+def test_list_of_a_benchmark_names_the_backends_that_it_can_run_on(
+    benchmark: str, backends: list[str], capsys: Capture
+) -> None:
+    assert document(capsys, "list", benchmark)["backends"] == backends
+    assert f"backends: {', '.join(backends)}\n" in text(capsys, "list", benchmark).replace(",\n", ", ")
 
 
 def test_list_of_a_benchmark_holds_every_settable_key(capsys: Capture) -> None:

@@ -166,6 +166,36 @@ def test_every_option_reaches_the_plan(stage: Stage, tmp_path: Path) -> None:
     ]
 
 
+def test_the_folder_for_trained_weights_is_made_and_reaches_the_plan_whole(
+    stage: Stage, row: RowFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    stage.rows = rows_ending(row, "ok")
+    words = ["run", "lm-pretrain", "--keep-weights", "kept/here", "--store", "store", "--json"]
+    assert main([*words, "--dry-run"]) == 0
+    assert stage.requests[-1].keep_weights is None and not (tmp_path / "kept").exists()
+    assert main(words) == 0
+    assert stage.requests[-1].keep_weights == tmp_path / "kept" / "here"
+    assert (tmp_path / "kept" / "here").is_dir()
+
+
+def test_a_folder_for_weights_that_cannot_be_made_is_a_usage_error(
+    stage: Stage, tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "file").write_text("")
+    folder = str(tmp_path / "file" / "kept")
+    assert main(["run", "lm-pretrain", "--keep-weights", folder, "--store", str(tmp_path)]) == 2
+    assert f"--keep-weights {folder}: Not a directory; name a folder" in capsys.readouterr().err.replace("\n", " ")
+    assert stage.requests == []
+
+
+def test_a_served_benchmark_keeps_no_weights(tmp_path: Path, capsys: Capture) -> None:
+    words = ["run", "lm-generate", "--keep-weights", str(tmp_path / "kept"), "--store", str(tmp_path / "store")]
+    assert main(words) == 2
+    assert "--keep-weights is for benchmarks that train; lm-generate trains nothing" in capsys.readouterr().err
+    assert not (tmp_path / "store").exists()
+
+
 def test_defaults_leave_the_choice_to_the_rulebook(stage: Stage, tmp_path: Path) -> None:
     main(["run", "--dry-run", "--json", "--store", str(tmp_path)])
     assert stage.requests == [planning.RunRequest()]
