@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from oildrop.harness.host_state import host_state
+from oildrop.harness.meters import amd, tpu
 from oildrop.harness.meters.interface import Meter, MeterInfo
 from oildrop.harness.meters.isolation import Answer
 from oildrop.harness.meters.nvidia import describe_in_child, driver_present
@@ -126,11 +127,25 @@ def _compiler(host: Host) -> str | None:
 
 def _meter_infos(host: Host, answer: Answer) -> tuple[MeterInfo, ...]:
     """What each meter would say in a run on the best backend of this machine."""
-    backend = "cpu" if answer.value is None and not driver_present(host.root) else "cuda"
-    if host.system == "Darwin":
-        backend = "mps"
-    meters: list[Meter] = open_meters(f"any-{backend}", os.getpid(), root=host.root, describe=lambda: answer)
+    meters: list[Meter] = open_meters(
+        f"any-{_platform(host, answer)}",
+        os.getpid(),
+        root=host.root,
+        describe=lambda: answer,
+        environment=host.environment,
+    )
     infos = tuple(meter.info() for meter in meters)
     for meter in meters:
         meter.close()
     return infos
+
+
+def _platform(host: Host, answer: Answer) -> str:
+    """The accelerator whose meters are looked for, as backends are named; `cpu` where none left a trace."""
+    if host.system == "Darwin":
+        return "mps"
+    if answer.value is not None or driver_present(host.root):
+        return "cuda"
+    if amd.driver_present(host.root):
+        return "rocm"
+    return "tpu" if tpu.driver_present(host.root) else "cpu"

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from oildrop.harness.endpoint.environment import BACKEND as ENDPOINT
+from oildrop.harness.meters import amd, tpu
+from oildrop.harness.meters.apple import open_apple
 from oildrop.harness.meters.empty import EmptyMeter
 from oildrop.harness.meters.interface import Meter, MeterError
 from oildrop.harness.meters.isolation import Answer
 from oildrop.harness.meters.nvidia import NvidiaMeter, describe_in_child, driver_present, load_library
 from oildrop.harness.meters.process import ProcessMeter
 from oildrop.harness.meters.rapl import open_rapl
+from oildrop.harness.meters.redfish import open_redfish
+from oildrop.harness.meters.wall import open_wall
 from oildrop.harness.system.device_ids import salted_id
 
-ENERGY_METERS = ("rapl", "nvidia", "amd", "apple", "tpu")
+ENERGY_METERS = ("rapl", "nvidia", "amd", "apple", "tpu", "wall", "redfish")
 """Meters that would measure energy or power."""
-
-UNWRITTEN = {
-    "rocm": ("amd", "no meter for AMD accelerators is written yet"),
-    "mps": ("apple", "no meter for Apple silicon is written yet"),
-    "metal": ("apple", "no meter for Apple silicon is written yet"),
-    "tpu": ("tpu", "TPUs have no energy interface"),
-}
-"""Why a platform has no meter, by the last part of the backend's name."""
 
 ELSEWHERE = "the server's power is not measured from here, and this machine's is that of the load alone"
 
 NO_DRIVER = "no NVIDIA driver left a trace in /dev or /proc; install it, or give the container access to the device"
+NO_TPU = f"{tpu.NO_ENERGY}; no TPU is visible in /dev: give the container access to it"
 
 
 def open_meters(
@@ -40,13 +38,15 @@ def open_meters(
     root: Path = Path("/"),
     describe: Callable[[], Answer] = describe_in_child,
     load: Callable[[], Any] = load_library,
+    environment: Mapping[str, str] = os.environ,
 ) -> list[Meter]:
     """The meters of a run on `backend`, the process meter first.
 
     Args:
         device_uuids: The devices that the worker drives, by UUID; None takes all of the vendor's.
         salt: The store's secret under the device ids.
-        describe: Asks the vendor's library in a child, before `load` imports it here.
+        describe: Asks NVIDIA's library in a child, before `load` imports it here.
+        environment: Names outside meters and management controllers.
     """
     if backend == ENDPOINT:
         return [ProcessMeter(worker_pid), EmptyMeter("energy", ELSEWHERE)]
@@ -54,9 +54,42 @@ def open_meters(
     meters: list[Meter] = [ProcessMeter(worker_pid), *open_rapl(root)]
     if platform == "cuda":
         meters += open_nvidia(device_uuids, salt, root=root, describe=describe, load=load)
-    if platform in UNWRITTEN:
-        meters.append(EmptyMeter(*UNWRITTEN[platform]))
+    elif platform == "rocm":
+        meters += open_amd(device_uuids, salt, root=root)
+    elif platform == "tpu":
+        meters += tpu.open_tpu() if tpu.driver_present(root) else [EmptyMeter("tpu", NO_TPU)]
+    elif platform in ("mps", "metal"):
+        meters += open_apple()
+    meters += [*open_wall(environment), *open_redfish(environment)]
     return [*meters, *_energy_gap(meters)]
+
+
+def open_amd(
+    device_uuids: Sequence[str] | None,
+    salt: str,
+    *,
+    root: Path,
+    describe: Callable[[], Answer] = amd.describe_in_child,
+    load: Callable[[], Any] = amd.load_library,
+) -> list[Meter]:
+    """A meter a device, or an empty one with the reason."""
+    if not amd.driver_present(root):
+        return [EmptyMeter("amd", amd.NO_DRIVER)]
+    answer = describe()
+    if answer.reason is not None:
+        return [EmptyMeter("amd", answer.reason)]
+    devices = amd.chosen(answer.value["devices"], device_uuids)
+    if isinstance(devices, str) or not devices:
+        return [EmptyMeter("amd", devices if isinstance(devices, str) else "the driver shows no device")]
+    return [_open_amd_device(load, device, salt) for device in devices]
+
+
+def _open_amd_device(load: Callable[[], Any], device: Mapping[str, Any], salt: str) -> Meter:
+    device_id = salted_id(salt, device["serial"] or device["address"])
+    try:
+        return amd.AmdMeter(load(), device["address"], device_id)
+    except MeterError as error:
+        return EmptyMeter("amd", str(error), device=device_id)
 
 
 def open_nvidia(

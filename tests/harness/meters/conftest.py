@@ -103,3 +103,58 @@ class FakeNvml:
 @pytest.fixture
 def nvml() -> FakeNvml:
     return FakeNvml()
+
+
+class FakeSmiError(Exception):
+    """amdsmi's base exception."""
+
+
+class FakeSmi:
+    """Answers like amdsmi: two dies of one module; names in `broken` raise its exception."""
+
+    AmdSmiException = FakeSmiError
+    AmdSmiClkType = SimpleNamespace(GFX="gfx", MEM="mem")
+    AmdSmiTemperatureType = SimpleNamespace(HOTSPOT="hotspot")
+    AmdSmiTemperatureMetric = SimpleNamespace(CURRENT="current")
+
+    def __init__(self) -> None:
+        self.broken: set[str] = set()
+        self.accumulator = [1_000_000, 2_000_000]
+        self.power: dict[str, Any] = {"socket_power": 0, "current_socket_power": "N/A", "average_socket_power": 412}
+        self.activity: dict[str, Any] = {"gfx_activity": 87, "umc_activity": 25, "mm_activity": "N/A"}
+        self.shutdowns = 0
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        answers: dict[str, Callable[..., Any]] = {
+            "amdsmi_get_processor_handles": lambda: [0, 1],
+            "amdsmi_get_gpu_device_bdf": lambda handle: f"0000:4{handle}:00.0",
+            "amdsmi_get_gpu_asic_info": lambda handle: {"asic_serial": f"0xAA0{handle}"},
+            "amdsmi_get_gpu_device_uuid": lambda handle: f"{handle}0ff74a1-0000-1000-80f5-f3b1ab0d5af4",
+            "amdsmi_get_processor_handle_from_bdf": lambda address: int(address[6]),
+            "amdsmi_get_energy_count": lambda handle: {
+                "energy_accumulator": self.accumulator[handle],
+                "counter_resolution": 15.3,
+                "timestamp": 1,
+            },
+            "amdsmi_get_power_info": lambda handle: self.power,
+            "amdsmi_get_gpu_activity": lambda handle: self.activity,
+            "amdsmi_get_gpu_vram_usage": lambda handle: {"vram_total": 65520, "vram_used": 8192},
+            "amdsmi_get_clock_info": lambda handle, kind: {"clk": {"gfx": 1700, "mem": 1600}[kind]},
+            "amdsmi_get_temp_metric": lambda handle, kind, metric: 61,
+            "amdsmi_shut_down": self._shut_down,
+        }
+
+        def call(*arguments: Any) -> Any:
+            if name in self.broken:
+                raise FakeSmiError("AMDSMI_STATUS_NOT_SUPPORTED - Feature not supported")
+            return answers[name](*arguments)
+
+        return call
+
+    def _shut_down(self) -> None:
+        self.shutdowns += 1
+
+
+@pytest.fixture
+def smi() -> FakeSmi:
+    return FakeSmi()

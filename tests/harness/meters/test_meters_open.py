@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from oildrop.harness.meters import amd
 from oildrop.harness.meters.interface import MeterError, MeterInfo, Reading
 from oildrop.harness.meters.isolation import Answer
-from oildrop.harness.meters.open_meters import NO_DRIVER, open_meters
+from oildrop.harness.meters.open_meters import NO_DRIVER, open_amd, open_meters
 from oildrop.harness.meters.replay import ReplayMeter
 from oildrop.harness.system.device_ids import salted_id
 from oildrop.results.bundle.telemetry import TelemetryRow
@@ -19,7 +20,7 @@ def never() -> Answer:
 
 
 def infos(backend: str, root: Path, **options: object) -> dict[str, MeterInfo]:
-    meters = open_meters(backend, 1, root=root, **options)  # type: ignore[arg-type]
+    meters = open_meters(backend, 1, root=root, environment={}, **options)  # type: ignore[arg-type]
     assert all(list(meter.sample()) == [] for meter in meters if meter.info().status == "not_measured")
     return {f"{info.name} {info.device or ''}".strip(): info for info in (meter.info() for meter in meters)}
 
@@ -82,6 +83,36 @@ def test_a_device_without_energy_and_power_leaves_the_energy_gap(tmp_path: Path,
 def test_a_platform_without_meter_says_so(tmp_path: Path, backend: str, name: str) -> None:
     found = infos(backend, tmp_path, describe=never)
     assert found[name].status == "not_measured" and name in (found["energy"].reason or "")
+
+
+def test_amd_devices_are_bound_by_their_address(tmp_path: Path, smi) -> None:
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev/kfd").touch()
+    answer = Answer(value=amd.describe(smi))
+    options = {"root": tmp_path, "describe": lambda: answer, "load": lambda: smi}
+    everyone = open_amd(None, "s", **options)  # type: ignore[arg-type]
+    assert [meter.info().device for meter in everyone] == [salted_id("s", "aa00"), salted_id("s", "aa01")]
+    (second,) = open_amd(["aa01"], "s", **options)  # type: ignore[arg-type]
+    assert second.info().device == salted_id("s", "aa01")
+    (empty,) = open_amd(["bb77"], "s", **options)  # type: ignore[arg-type]
+    assert "is 0 of the 2 devices" in (empty.info().reason or "")
+
+
+def test_a_device_that_the_library_does_not_find_is_empty(tmp_path: Path, smi) -> None:
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev/kfd").touch()
+    answer = Answer(value=amd.describe(smi))
+    smi.broken.add("amdsmi_get_processor_handle_from_bdf")
+    meters = open_amd(None, "s", root=tmp_path, describe=lambda: answer, load=lambda: smi)
+    assert {meter.info().status for meter in meters} == {"not_measured"}
+
+
+def test_outside_meter_and_controller_are_opened_for_every_backend(tmp_path: Path) -> None:
+    environment = {"OILDROP_METER": str(tmp_path / "none.toml"), "OILDROP_REDFISH": "http://bmc.example"}
+    meters = open_meters("torch-cpu", 1, root=tmp_path, environment=environment)
+    found = {meter.info().name: meter.info().reason or "" for meter in meters}
+    assert "none.toml cannot be read" in found["wall"] and "must be https://" in found["redfish"]
+    assert all(name in found["energy"] for name in ("rapl: ", "wall: ", "redfish: "))
 
 
 def test_replay_gives_back_recorded_rows_then_ends() -> None:

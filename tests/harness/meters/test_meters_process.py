@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from oildrop.harness.meters import process
 from oildrop.harness.meters.process import ProcessMeter, busy_s, process_tree
 
 # Holds 64 MiB, starts a child that burns 0.2 s of processor time and stays, says so, and waits for its input to end.
@@ -47,6 +48,16 @@ def test_time_and_memory_include_the_children(tree) -> None:
     assert len(process_tree(tree.pid)) == 2
 
 
+def test_the_kernels_list_of_descendants_is_that_of_psutil(tree) -> None:
+    by_psutil = {child.pid for child in psutil.Process(tree.pid).children(recursive=True)}
+    assert {child.pid for child in process_tree(tree.pid)[1:]} == by_psutil and len(by_psutil) == 1
+
+
+def test_without_the_kernels_lists_psutil_looks(tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_names", lambda folder: None)
+    assert len(process_tree(tree.pid)) == 2
+
+
 def test_time_of_an_ended_child_stays_counted(tree) -> None:
     meter = ProcessMeter(tree.pid)
     before = by_quantity(meter)["cpu_s"]
@@ -55,9 +66,9 @@ def test_time_of_an_ended_child_stays_counted(tree) -> None:
 
 
 def test_an_ended_worker_leaves_its_quantities_out() -> None:
-    process = subprocess.Popen([sys.executable, "-c", "pass"])
-    process.wait()
-    readings = by_quantity(ProcessMeter(process.pid))
+    ended = subprocess.Popen([sys.executable, "-c", "pass"])
+    ended.wait()
+    readings = by_quantity(ProcessMeter(ended.pid))
     assert not {"cpu_s", "rss_bytes"} & set(readings)
     assert readings["busy_s"] > 0
 

@@ -51,16 +51,28 @@ def test_a_counter_that_was_reset_ends_the_meter(tmp_path: Path) -> None:
         meter.sample()
 
 
-def test_each_package_has_its_meter_and_inner_zones_have_none(tmp_path: Path) -> None:
+def test_packages_memory_and_platform_have_scopes_of_their_own_and_cores_none(tmp_path: Path) -> None:
     zone(tmp_path)
     zone(tmp_path, "package-1", folder="intel-rapl:1")
-    zone(tmp_path, "dram", folder="intel-rapl:0:0")
+    zone(tmp_path, "core", folder="intel-rapl:0:0")
+    zone(tmp_path, "dram", folder="intel-rapl:0:1")
+    zone(tmp_path, "dram", folder="intel-rapl:1:0")
     zone(tmp_path, "psys", folder="intel-rapl:2")
     infos = [meter.info() for meter in open_rapl(tmp_path)]
     assert [(i.device, i.status, i.scope) for i in infos] == [
         ("package-0", "measured", "package"),
         ("package-1", "measured", "package"),
+        ("package-0/dram", "measured", "dram"),
+        ("package-1/dram", "measured", "dram"),
+        ("psys", "measured", "psys"),
     ]
+    assert [reading.scope for meter in open_rapl(tmp_path) for reading in meter.sample()][2:] == ["dram"] * 2 + ["psys"]
+
+
+def test_the_same_package_by_memory_mapped_registers_is_not_counted_twice(tmp_path: Path) -> None:
+    zone(tmp_path)
+    zone(tmp_path, folder="intel-rapl-mmio:0")
+    assert [meter.info().device for meter in open_rapl(tmp_path)] == ["package-0"]
 
 
 def test_no_zones_is_not_measured_with_the_way_out(tmp_path: Path) -> None:
@@ -79,12 +91,10 @@ def test_a_counter_that_only_root_may_read(tmp_path: Path) -> None:
 def test_permission_denied_names_the_file_and_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = zone(tmp_path)
 
-    def deny(self: Path, *_: object, **__: object) -> str:
-        if self.name in ("energy_uj", "max_energy_range_uj"):
-            raise PermissionError(13, "Permission denied", str(self))
-        return "package-0\n"
+    def deny(name: Path, flags: int) -> int:
+        raise PermissionError(13, "Permission denied", str(name))
 
-    monkeypatch.setattr(Path, "read_text", deny)
+    monkeypatch.setattr(os, "open", deny)
     (meter,) = open_rapl(tmp_path)
     info = meter.info()
     assert info.status == "not_measured" and info.device == "package-0"
