@@ -94,7 +94,12 @@ async def agree_on_extras(client: Client, api: Api, model: str, prompt: str, wan
     Raises:
         Unsupported: It does not answer even the plainest request.
     """
-    tried = [wanted, Extras(usage=wanted.usage, ignore_eos=False), Extras(usage=False, ignore_eos=False)]
+    tried = [
+        wanted,
+        Extras(usage=wanted.usage, ignore_eos=False),
+        Extras(usage=False, ignore_eos=wanted.ignore_eos),
+        Extras(usage=False, ignore_eos=False),
+    ]
     for extras in dict.fromkeys(tried):
         answer = Answer(asked_tokens=4)
         await client.ask("POST", PATHS[api], answer, request_body(api, model, prompt, 4, extras))

@@ -209,6 +209,7 @@ def _log_served(ledger: Ledger, stopped_by: str, emitter: Emitter) -> None:
         "errors_by_outcome": dict(sorted(errors.items())),
         "stopped_by": stopped_by,
         "tokens_counted_by": dict(sorted(ledger.counted_by.items())),
+        "tokens_counted_twice": ledger.counted_twice,
         "ended_by_model": ledger.ended_by_model,
     }
     emitter.emit(keys.SERVED, len(ledger.rows), meta)

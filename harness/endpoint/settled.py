@@ -75,7 +75,8 @@ async def settle(spec: RunSpec, target: Target, client: Client, emitter: Emitter
         text = prompts.prompt(WARM_UP_INDEX).text
         extras, answer = await agree_on_extras(client, api, model, text, asked)
     counts = extras.usage and answer.usage is not None and answer.usage.completion_tokens is not None
-    counted_by: CountedBy = "tokenizer" if wanted == "tokenizer" else "usage" if counts else "chunks"
+    here: CountedBy = "chunks" if tokenizer is None or wanted == "chunks" else "tokenizer"
+    counted_by: CountedBy = "usage" if counts and wanted == "usage" else here
     return Settled(
         client=client, api=api, model=model, extras=extras, prompts=prompts, counted_by=counted_by, tokenizer=tokenizer
     )

@@ -18,7 +18,11 @@ from oildrop.results.bundle.requests import write_requests
 from oildrop.rules.evidence import RequestTable
 
 CountedBy = Literal["usage", "tokenizer", "chunks"]
-"""Who counted an answer's tokens: the server, a tokenizer here, or nobody: each piece of text counts as one."""
+"""Who counted an answer's tokens: the server, a tokenizer here, or nobody: each piece of text counts as one.
+
+They are trusted in this order: a tokenizer counts text again, and where an answer was cut the text's tokens need not be
+those that were made.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,19 +86,35 @@ class Ledger:
         """Answers that the model ended before they were as long as was asked."""
         return sum(self._ended_by_model(row, self.counts(row)) for row in self.rows)
 
+    @property
+    def counted_twice(self) -> dict[str, int]:
+        """Of answers whose tokens both the server and the tokenizer counted: how many, how many differ, and most by."""
+        pairs = [
+            (row.answer.usage.completion_tokens, self._by_tokenizer(row))
+            for row in self.rows
+            if row.answer.outcome is outcomes.OK and row.answer.usage is not None
+        ]
+        apart = [abs(told - here) for told, here in pairs if told is not None and here is not None]
+        return {"answers": len(apart), "differ": sum(by > 0 for by in apart), "most": max(apart, default=0)}
+
     def counts(self, row: Row) -> Counts:
-        """Tokens of one request by the means that there are."""
-        answer, usage = row.answer, row.answer.usage
-        if self.count == "tokenizer" and self.count_tokens is not None and answer.outcome is not None:
-            if row.index not in self._counted:
-                self._counted[row.index] = self.count_tokens("".join(answer.texts)) if answer.texts else 0
-            output = self._counted[row.index]
-            return Counts(input_tokens=row.prompt.input_tokens, output_tokens=output, by="tokenizer")
-        asked = row.prompt.input_tokens
+        """Tokens of one request: by the server where it says, else by the tokenizer, else by pieces."""
+        answer, usage, asked = row.answer, row.answer.usage, row.prompt.input_tokens
         if self.count == "usage" and usage is not None and usage.completion_tokens is not None:
             told = asked if usage.prompt_tokens is None else usage.prompt_tokens
             return Counts(input_tokens=told, output_tokens=usage.completion_tokens, by="usage")
+        here = None if self.count == "chunks" else self._by_tokenizer(row)
+        if here is not None:
+            return Counts(input_tokens=asked, output_tokens=here, by="tokenizer")
         return Counts(input_tokens=asked, output_tokens=len(answer.stamps_ns), by="chunks")
+
+    def _by_tokenizer(self, row: Row) -> int | None:
+        """Tokens of the answer's text; None without a tokenizer, and of an answer that is still being given."""
+        if self.count_tokens is None or row.answer.outcome is None:
+            return None
+        if row.index not in self._counted:
+            self._counted[row.index] = self.count_tokens("".join(row.answer.texts)) if row.answer.texts else 0
+        return self._counted[row.index]
 
     def table(self, start_ns: int, of: Sequence[Row] | None = None) -> RequestTable:
         """All requests, or those of `of`, in order of issue, times since `start_ns`."""

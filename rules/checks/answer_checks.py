@@ -186,6 +186,20 @@ def tokens_counted(judged: Judged) -> Iterator[Broken]:
         )
 
 
+@rule("R053")
+def counts_agree(judged: Judged) -> Iterator[Broken]:
+    """The server's count of tokens is the tokenizer's, where both are there."""
+    twice = _said(judged, "tokens_counted_twice")
+    differ = twice.get("differ", 0)
+    if differ > 0:
+        most = twice.get("most", 0)
+        yield broken(
+            f"server and tokenizer count differently in {differ} of {twice.get('answers', 0)} answers, by up to {most}",
+            "the server's count is used; see that --tokenizer names its model's tokenizer",
+            requests=differ, most=most,
+        )  # fmt: skip
+
+
 @rule("R047")
 def not_ended_early(judged: Judged) -> Iterator[Broken]:
     """No answer was ended by the model itself."""

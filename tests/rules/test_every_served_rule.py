@@ -183,6 +183,9 @@ BREAKERS: dict[str, Callable[[Any], None]] = {
     "R048": answered_from_a_cache,
     "R049": lambda run: run.drop(keys.REPEATS),
     "R050": cancelled_while_serving,
+    "R053": lambda run: run.find(keys.SERVED)["meta"].update(
+        tokens_counted_twice={"answers": 100, "differ": 3, "most": 2}
+    ),
 }
 
 
@@ -272,6 +275,11 @@ def test_a_late_generator_is_found_though_most_requests_failed(served_run: Any) 
 def test_an_answer_that_was_never_given_cannot_be_assessed(served_run: Any) -> None:
     served_run.answers["index"][1] = 777
     assert findings_of(served_run) == {"R040"}
+
+
+def test_two_counts_that_agree_are_no_finding(served_run: Any) -> None:
+    served_run.find(keys.SERVED)["meta"].update(tokens_counted_twice={"answers": 100, "differ": 0, "most": 0})
+    assert findings_of(served_run) == set()
 
 
 def test_answers_that_somebody_chose_cannot_stand_for_those_that_the_seed_picks(served_run: Any) -> None:

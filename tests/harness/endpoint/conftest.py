@@ -58,6 +58,17 @@ def kept(folder: Path) -> RequestTable:
 
 
 @pytest.fixture
+def words_tokenizer(tmp_path: Path) -> Path:
+    """A tokenizer for which a word is a token."""
+    tokenizers = pytest.importorskip("tokenizers")
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({"<unk>": 0}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    path = tmp_path / "tokenizer.json"
+    tokenizer.save(str(path))
+    return path
+
+
+@pytest.fixture
 def benchmark(monkeypatch: pytest.MonkeyPatch) -> Benchmark:
     """lm-serve with scenarios of a fifth of a second."""
     real = load_rulebook().benchmarks["lm-serve"]

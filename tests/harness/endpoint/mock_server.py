@@ -65,6 +65,10 @@ class Exchange:
             self.refuse(int(way))
         elif way == "no-usage-option" and ("stream_options" in self.asked or "ignore_eos" in self.asked):
             self.refuse(400)
+        elif way == "no-stream-options" and "stream_options" in self.asked:
+            self.refuse(422)
+        elif way == "no-ignore-eos" and "ignore_eos" in self.asked:
+            self.refuse(400)
         elif way in ("html", "plain-json"):
             body = b"<html>Welcome</html>" if way == "html" else self.piece(" word").encode()
             kind = b"text/html" if way == "html" else b"application/json"
@@ -186,6 +190,25 @@ class Exchange:
         if not self.protocol.transport.is_closing():
             self.write(event(self.piece(" again")))
             self.loop.call_later(0.001, self.way_forever)
+
+    def way_chatters(self) -> None:
+        """Comments and events without text, for ever."""
+        if not self.protocol.transport.is_closing():
+            self.write(chunk(b": ping\n\n") + event(self.piece("")))
+            self.loop.call_later(0.005, self.way_chatters)
+
+    def way_noise(self) -> None:
+        """No event at all."""
+        self.write(chunk(b"word1 word2\nword3\n\n") + b"0\r\n\r\n")
+
+    def way_bad_chunk(self) -> None:
+        """A chunk whose size is no number."""
+        self.write(event(self.piece(" begun")) + b"xyz\r\n")
+
+    def way_too_many_requests(self) -> None:
+        """Status 200, and a refusal in the middle of the stream."""
+        self.write(event(self.piece(" begun")))
+        self.write(event(json.dumps({"error": {"message": "rate limit", "code": 429}})) + b"0\r\n\r\n")
 
     def way_silent(self) -> None:
         """Never a token, never an end."""

@@ -48,7 +48,8 @@ def asked(
         ("html", "malformed", 0),
         ("plain-json", "malformed", 0), ("no-stream", "malformed", 0),
         ("401", "http_401", 0), ("429", "http_429", 0), ("500", "http_500", 0),
-        ("forever", "too_long", 8 + SPARE_PIECES + 1),
+        ("forever", "too_long", 8 + SPARE_PIECES + 1), ("noise", "malformed", 0), ("bad-chunk", "malformed", 0),
+        ("too-many-requests", "server_error", 1),
     ],
 )  # fmt: skip
 def test_every_way_to_answer_has_a_word(api: Api, way: str, outcome: str, pieces: int) -> None:
@@ -75,10 +76,21 @@ def test_usage_finish_reason_and_words_of_an_error_are_read() -> None:
     assert broken.words == "out of memory"
 
 
-def test_a_server_that_never_answers_is_left_after_the_limit() -> None:
-    with serving(MockServer("silent")) as server:
-        (answer,) = asked(server.url, ["silent"], limit_s=0.2)
-    assert answer.outcome == "timeout"
+@pytest.mark.parametrize("way", ["silent", "chatters"])
+def test_a_server_that_never_answers_is_left_after_the_limit(way: str) -> None:
+    with serving(MockServer(way)) as server:
+        (answer,) = asked(server.url, [way], limit_s=0.2)
+    assert (answer.outcome, answer.stamps_ns) == ("timeout", [])
+
+
+def test_wall_clocks_play_no_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the server's nor this machine's: here it jumps back by an hour at each look."""
+    jumps = iter(range(10**9, 0, -3600))
+    monkeypatch.setattr(time, "time", lambda: float(next(jumps)))
+    with serving(MockServer(pace_s=0.005)) as server:
+        (answer,) = asked(server.url, ["good"])
+    assert answer.outcome == "ok"
+    assert answer.stamps_ns == sorted(answer.stamps_ns) and answer.issued_ns < answer.stamps_ns[0]
 
 
 def test_time_to_connect_is_taken_off_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:

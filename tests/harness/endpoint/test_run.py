@@ -120,7 +120,22 @@ def test_what_exceeds_the_connections_is_an_overflow_and_stays(make: Any) -> Non
 
 @pytest.mark.parametrize(
     ("way", "outcome"),
-    [("short", "truncated"), ("long", "too_long"), ("cut", "cut"), ("429", "http_429"), ("not-json", "malformed")],
+    [
+        ("short", "truncated"),
+        ("long", "too_long"),
+        ("cut", "cut"),
+        ("401", "http_401"),
+        ("429", "http_429"),
+        ("500", "http_500"),
+        ("not-json", "malformed"),
+        ("noise", "malformed"),
+        ("empty", "empty"),
+        ("error-event", "server_error"),
+        ("too-many-requests", "server_error"),
+        ("forever", "too_long"),
+        ("no-stream", "malformed"),
+        ("aborts", "server_error"),
+    ],
 )
 def test_errors_stay_in_the_table_with_their_word(make: Any, way: str, outcome: str) -> None:
     with serving(MockServer("good", *(["good", way] * 2000))) as server:
@@ -131,6 +146,7 @@ def test_errors_stay_in_the_table_with_their_word(make: Any, way: str, outcome: 
     assert meta["errors_by_outcome"] == {outcome: ends[outcome]}
     assert meta["requests"] == len(made.table.index)
     assert made.end.claim == "ok"
+    assert made.end.reason == f"{ends[outcome]} of {len(made.table.index)} requests failed: {ends[outcome]} {outcome}"
     assert made.log.answered + made.log.failed == len(made.table.index)
     if outcome in ("cut", "http_429", "malformed"):  # that an answer is short or long shows once its tokens are counted
         assert made.log.failed == ends[outcome]
@@ -165,6 +181,36 @@ def test_what_a_server_refuses_is_left_out(make: Any) -> None:
     assert (meta["usage_asked"], meta["ignore_eos_asked"], meta["tokens_counted_by"]) == (False, False, "chunks")
     assert set(made.table.outcome) == {"ok"}
     assert "ignore_eos" in server.asked[0] and "ignore_eos" not in server.asked[-1]
+
+
+@pytest.mark.parametrize(
+    ("way", "usage", "ignore_eos", "count"),
+    [("no-stream-options", False, True, "chunks"), ("no-ignore-eos", True, False, "usage")],
+)
+def test_only_what_is_refused_is_left_out(make: Any, way: str, usage: bool, ignore_eos: bool, count: str) -> None:
+    with serving(MockServer(way)) as server:
+        made = make(server.url, "single-stream")
+    _, meta = made.log.one(keys.SERVE)
+    assert (meta["usage_asked"], meta["ignore_eos_asked"], meta["tokens_counted_by"]) == (usage, ignore_eos, count)
+    assert set(made.table.outcome) == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("way", "count", "by", "twice"),
+    [
+        ("good", "usage", "usage", {"differ": 0, "most": 0}), ("no-usage", "usage", "tokenizer", None),
+        ("good", "tokenizer", "tokenizer", None), ("good", "chunks", "chunks", None),
+    ],
+)  # fmt: skip
+def test_the_server_counts_else_the_tokenizer_else_pieces(
+    make: Any, words_tokenizer: Path, way: str, count: str, by: str, twice: dict[str, int] | None
+) -> None:
+    with serving(MockServer(way)) as server:
+        made = make(server.url, "single-stream", tokenizer=words_tokenizer, tokens__count=count)
+    served, meta = made.log.one(keys.SERVED)
+    assert meta["tokens_counted_by"] == {by: served}
+    if twice is not None:
+        assert meta["tokens_counted_twice"] == {"answers": served, **twice}
 
 
 def test_two_tokens_in_a_piece_share_its_stamp(make: Any) -> None:

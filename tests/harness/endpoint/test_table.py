@@ -64,7 +64,7 @@ def ledger_of(
         ("usage", 4, 3, "length", "truncated", 3, 4),
         ("usage", 4, 5, "length", "too_long", 5, 4),
         ("usage", 3, 3, "stop", "ok", 3, 3),
-        ("usage", 3, None, "length", "ok", 3, 3),  # nobody counted: nobody can say that it is short
+        ("usage", 2, None, "length", "ok", 4, 4),  # the server did not say: the tokenizer counts
         ("chunks", 3, 4, "length", "ok", 3, 3),
         ("tokenizer", 2, 9, "length", "ok", 4, 4),
         ("tokenizer", 1, 4, "length", "truncated", 2, 4),
@@ -82,11 +82,25 @@ def test_who_counts_decides(
     assert ledger.errors.total() == (outcome != "ok")
 
 
+def test_without_any_count_nobody_can_say_that_an_answer_is_short() -> None:
+    ledger = ledger_of("usage", pieces=3, usage=None)
+    ledger.count_tokens = None
+    assert (ledger.table(100).outcome, ledger.table(100).expected_tokens) == (("ok",), (3,))
+    assert ledger.counted_by == {"chunks": 1}
+
+
+def test_two_counts_of_an_answer_are_compared() -> None:
+    """Two pieces of four letters are four tokens of two."""
+    for told, found in ((4, (1, 0, 0)), (7, (1, 1, 3)), (None, (0, 0, 0))):
+        ledger = ledger_of("usage", pieces=2, usage=Usage(prompt_tokens=7, completion_tokens=told))
+        assert ledger.counted_twice == dict(zip(("answers", "differ", "most"), found, strict=True))
+
+
 def test_a_failed_request_keeps_what_it_got() -> None:
-    table = ledger_of("usage", pieces=2, usage=None, outcome=CUT).table(100)
+    table = ledger_of("chunks", pieces=2, usage=None, outcome=CUT).table(100)
     assert (table.outcome, table.output_tokens, table.expected_tokens) == (("cut",), (2,), (4,))
     assert (table.first_ns, table.last_ns, table.gaps_ns) == ((10,), (20,), ((10,),))
-    nothing = ledger_of("usage", pieces=0, usage=None, outcome=CUT).table(100)
+    nothing = ledger_of("chunks", pieces=0, usage=None, outcome=CUT).table(100)
     assert (nothing.first_ns, nothing.last_ns, nothing.gaps_ns) == ((None,), (None,), ((),))
 
 
