@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +17,8 @@ from oildrop.suite.cli.output import print_document, print_table, screen
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from oildrop.rules.rulebook import Rulebook
+    from oildrop.rules.records import Scalar
+    from oildrop.rules.rulebook import Benchmark, Rulebook
     from oildrop.suite.plan_compile import Wanted
     from oildrop.suite.plan_sizes import Job, Place, Sizes
 
@@ -39,7 +41,7 @@ def plan(
     timeout: Annotated[float | None, option("--timeout", "S", "Longest to compile, seconds (1200).")] = None,
     as_json: options.Json = False,
 ) -> None:  # fmt: skip
-    """Whether training BENCHMARK fits a part, its least times by the roofline, and what to change if it does not fit.
+    """Whether BENCHMARK fits a part, its least times by the roofline, and what to change if it does not fit.
 
     Nothing runs. Memory and traffic are formulas, peaks are the vendors'; communication is left out.
     """
@@ -47,15 +49,22 @@ def plan(
     from oildrop.rules.loading import load_rulebook
     from oildrop.rules.settings import find_benchmark, resolve
     from oildrop.suite.cli.compiled import print_compiled
+    from oildrop.suite.cli.plan_served import show_served
     from oildrop.suite.plan_compile import wanted
+    from oildrop.suite.plan_served import served_sizes
     from oildrop.suite.plan_sizes import job_of, sizes_of
 
     rulebook = load_rulebook()
     found = find_benchmark(rulebook, benchmark)
     resolved = resolve(found, tier, "open", parsing.parse_settings(settings or ()))
-    job = job_of(found, found.tiers[tier], resolved.settings)
     division = "closed" if all(found.is_free_in_closed(key) for key in resolved.changed) else "open"
-    header = _header(tier, division, job)
+    header = _header(found, tier, division, resolved.settings)
+    if found.kind == "serve" and (target, mesh, timeout) == (None, None, None):
+        place, why_none = _place(rulebook, device, devices)
+        sizes = served_sizes(found, resolved.settings, place)
+        show_served(header, place, sizes, why_none, as_json=as_json)
+        return
+    job = job_of(found, found.tiers[tier], resolved.settings)
     if target is not None:
         if device is not None or devices != 1:
             raise UsageError("--compile names the part and how many; leave --device and --devices out")
@@ -66,12 +75,12 @@ def plan(
         raise UsageError("--mesh and --timeout are for compiling; name a target too, such as --compile tpu:v5e-4")
     place, why_none = _place(rulebook, device, devices)
     reference = rulebook.reference_of(benchmark, tier) if not resolved.changed else None
-    sizes = sizes_of(job, place, _median(reference.samples_to_target) if reference else None)
-    document = {"schema": "oildrop.plan-sizes/1", **header, **_document(job, place, sizes, why_none)}
+    of_step = sizes_of(job, place, _median(reference.samples_to_target) if reference else None)
+    document = {"schema": "oildrop.plan-sizes/1", **header, **_document(job, place, of_step, why_none)}
     if as_json:
         print_document(document)
     else:
-        _print(document, place, sizes)
+        _print(document, place, of_step)
 
 
 def _compiled(want: Wanted, timeout: float | None) -> dict[str, Any]:
@@ -102,13 +111,13 @@ def _median(samples: tuple[float, ...]) -> float:
     return statistics.median(samples)
 
 
-def _header(tier: str, division: str, job: Job) -> dict[str, Any]:
+def _header(benchmark: Benchmark, tier: str, division: str, settings: Mapping[str, Scalar]) -> dict[str, Any]:
     return {
-        "benchmark": job.benchmark.name,
+        "benchmark": benchmark.name,
         "tier": tier,
         "division": division,
-        "provisional": job.tier.provisional,
-        "dtype": job.dtype,
+        "provisional": benchmark.tiers[tier].provisional,
+        "dtype": settings.get("execution.dtype"),
     }
 
 
