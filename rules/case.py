@@ -90,6 +90,7 @@ class Case:
         return Served(
             self.evidence.requests,
             by_query=self.evidence.spec.scenario == "multi-stream",
+            by_token="requests.output_tokens_max" in self.evidence.spec.settings,
             stop_ns=self.kept_until_ns if start_ns is None or stop_ns is None else stop_ns - start_ns,
         )
 
@@ -104,9 +105,7 @@ class Case:
             return None
         ended = len(requests.outcome) - requests.outcome.count(UNFINISHED)
         kept = [event.meta.get("kept_ns") for event in self.evidence.all(keys.CHUNK)]
-        beats = [
-            event.t_ns - start_ns for event in self.evidence.all(keys.HEARTBEAT) if _ended(event) == ended
-        ]
+        beats = [event.t_ns - start_ns for event in self.evidence.all(keys.HEARTBEAT) if _ended(event) == ended]
         return max([at for at in kept if isinstance(at, int)] + beats, default=None)
 
     @cached_property

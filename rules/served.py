@@ -28,11 +28,13 @@ class Served:
 
     Attributes:
         by_query: Whether a latency is that of a query, its slowest answer, and not of each request.
+        by_token: Whether answers come token by token whatever their length, so that one token is an answer's first.
         stop_ns: run_stop, nanoseconds since run_start; where it was not logged, until when all is known; else None.
     """
 
     table: RequestTable
     by_query: bool = False
+    by_token: bool = False
     stop_ns: int | None = None
 
     @property
@@ -75,7 +77,7 @@ class Served:
     @cached_property
     def has_tokens(self) -> bool:
         """Whether answers come token by token; images and sentences have one answer each."""
-        return any(asked > 1 for asked in self.table.expected_tokens)
+        return self.by_token or any(asked > 1 for asked in self.table.expected_tokens)
 
     @cached_property
     def wall_ns(self) -> int | None:

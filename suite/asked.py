@@ -12,6 +12,9 @@ from oildrop.rules.settings import nearest
 NAME = "scenario.name"
 CONCURRENCY = "scenario.concurrency"
 
+BESIDE_DEPTH = {"execution.transfer": "none", "execution.draft": "", "execution.prefix_cache": "off"}
+"""Settings that cannot go with tokens held before any prompt, and what switches each off."""
+
 
 def served_changes(
     benchmark: Benchmark,
@@ -96,12 +99,18 @@ def require_served(
             f"execution.prefill_backend = {elsewhere} is for prompts that are read in another process; "
             "set execution.transfer=tcp or shared-memory too"
         )
-    if settings.get("requests.depth_tokens") and settings.get("execution.transfer", "none") != "none":
-        raise UsageError(
-            f"requests.depth_tokens = {settings['requests.depth_tokens']}: rows hold these before any prompt, and caches "
-            "that are sent replace whole rows; use execution.transfer=none or requests.depth_tokens=0"
-        )
+    _require_depth_alone(settings)
     _require_lengths(settings)
+
+
+def _require_depth_alone(settings: Mapping[str, Scalar]) -> None:
+    """Raises UsageError where rows hold tokens before any prompt and something else would put others there."""
+    for key, off in BESIDE_DEPTH.items() if settings.get("requests.depth_tokens") else ():
+        if settings.get(key, off) != off:
+            raise UsageError(
+                f"{key} = {settings[key]}: not with requests.depth_tokens = {settings['requests.depth_tokens']}, which "
+                f"every row holds before any prompt; leave {key} at {off or 'nothing'}, or use depth 0"
+            )
 
 
 def _require_lengths(settings: Mapping[str, Scalar]) -> None:

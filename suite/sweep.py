@@ -1,4 +1,4 @@
-"""Fixed shapes: each combination of prompt length, answer length and batch as changes of settings. Pure."""
+"""Fixed shapes: each combination of lengths, depth and batch as changes of settings. Pure."""
 
 from __future__ import annotations
 
@@ -12,42 +12,85 @@ from oildrop.rules.rulebook import Benchmark, Range
 
 DOCUMENT = "data.document_tokens"
 LENGTHS = ("requests.prompt_tokens", "requests.output_tokens")
+DEPTH = "requests.depth_tokens"
 BATCH = ("scenario.concurrency", "execution.slots")
+PROMPTS = "requests.prompts"
+SCENARIO = "scenario.name"
+SCENARIOS = ("concurrency", "offline")
+"""Ways in which a cell's requests arrive: as many in flight as are answered at once, or all at once."""
+
+LONGER = {"assess.reference": "fp32", "assess.least": "4", "assess.most": "8"}
+"""Of documents longer than the tier's own few answers are compared, with the fp32 reference, as at the larger tiers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One shape: tokens of each prompt and answer, and how many requests are answered at once."""
+    """One shape.
+
+    Attributes:
+        prompt_tokens, output_tokens: Of each request. One output token is prefill alone: it comes from the prefill.
+        batch: Requests that are answered at once.
+        depth_tokens: What the cache holds before any prompt.
+    """
 
     prompt_tokens: int
     output_tokens: int
     batch: int
+    depth_tokens: int = 0
 
     @property
     def longest(self) -> int:
-        """Tokens of prompt and answer together."""
-        return self.prompt_tokens + self.output_tokens
+        """Tokens of depth, prompt and answer together."""
+        return self.depth_tokens + self.prompt_tokens + self.output_tokens
+
+    @property
+    def test(self) -> str:
+        """`pp512 tg128 @ d4096`: what is read and what is said, and behind how many tokens."""
+        parts = []
+        if self.prompt_tokens > 1 or self.output_tokens == 1:
+            parts.append(f"pp{self.prompt_tokens}")
+        if self.output_tokens > 1:
+            parts.append(f"tg{self.output_tokens - (self.prompt_tokens == 1)}")
+        return " ".join(parts) + (f" @ d{self.depth_tokens}" if self.depth_tokens else "")
 
 
-def cells_of(prompts: Sequence[int], outputs: Sequence[int], batches: Sequence[int]) -> tuple[Cell, ...]:
-    """Every combination, the batch changing fastest."""
-    return tuple(
-        Cell(prompt_tokens=prompt, output_tokens=output, batch=batch)
-        for prompt, output, batch in itertools.product(prompts, outputs, batches)
-    )
+def cells_of(
+    prompts: Sequence[int], outputs: Sequence[int], batches: Sequence[int], depths: Sequence[int] = (0,)
+) -> tuple[Cell, ...]:
+    """Every combination, the batch changing fastest, the depth slowest.
+
+    A prompt of 0 tokens is decode alone: its one token is the start token (at depth, the next one of the document), and
+    the answer has one token more, since its first comes from that. An answer of 0 tokens is prefill alone.
+
+    Raises:
+        UsageError: Both are 0.
+    """
+    found = []
+    for depth, prompt, output, batch in itertools.product(depths, prompts, outputs, batches):
+        if not prompt and not output:
+            raise UsageError("--prefill 0 and --decode 0 together leave nothing to measure; give one of them")
+        shape = (1, output + 1) if not prompt else (prompt, max(output, 1))
+        found.append(Cell(prompt_tokens=shape[0], output_tokens=shape[1], batch=batch, depth_tokens=depth))
+    return tuple(found)
 
 
 def cell_of(spec: RunSpec) -> Cell:
     """The shape that a run of a sweep had. Raises UsageError for a run of no fixed shape."""
-    found = [spec.settings.get(f"{key}_max") for key in LENGTHS] + [spec.settings.get(BATCH[0])]
-    prompt, output, batch = (value if isinstance(value, int) else 0 for value in found)
+    found = [spec.settings.get(f"{key}_max") for key in LENGTHS] + [spec.settings.get(key) for key in (BATCH[0], DEPTH)]
+    prompt, output, batch, depth = (value if isinstance(value, int) else 0 for value in found)
     if not (prompt and output and batch):
         raise UsageError(f"run {spec.run_id} of {spec.benchmark} has no fixed shape of prompts, answers and batch")
-    return Cell(prompt_tokens=prompt, output_tokens=output, batch=batch)
+    return Cell(prompt_tokens=prompt, output_tokens=output, batch=batch, depth_tokens=depth)
 
 
 def changes_of(
-    cell: Cell, benchmark: Benchmark, tier: str, *, weights: str, asked: Mapping[str, str]
+    cell: Cell,
+    benchmark: Benchmark,
+    tier: str,
+    *,
+    weights: str,
+    asked: Mapping[str, str],
+    scenario: str = SCENARIOS[0],
 ) -> dict[str, str]:
     """The settings that make `cell`; the document is only as long as it must be.
 
@@ -55,22 +98,27 @@ def changes_of(
         UsageError: The benchmark has no such shapes, or no document is long enough.
     """
     settings = benchmark.tiers[tier].settings
-    for key in (*(f"{length}_max" for length in LENGTHS), *BATCH, "weights.source"):
+    for key in (*(f"{length}_max" for length in LENGTHS), DEPTH, *BATCH, "weights.source"):
         if key not in settings:
             raise UsageError(f"{benchmark.name} has no setting {key}, so no fixed shapes to sweep; use lm-generate")
         if key in asked:
             raise UsageError(f"--set {key}={asked[key]}: a sweep sets this itself, from --prefill, --decode and so on")
-    changes = {"scenario.name": "concurrency", "weights.source": weights}
+    changes = {SCENARIO: scenario, "weights.source": weights, DEPTH: str(cell.depth_tokens)}
     for length, tokens in zip(LENGTHS, (cell.prompt_tokens, cell.output_tokens), strict=True):
         changes |= {f"{length}_min": str(tokens), f"{length}_max": str(tokens)}
     changes |= dict.fromkeys(BATCH, str(cell.batch))
-    if DOCUMENT not in asked:
-        changes[DOCUMENT] = str(_document_for(cell, benchmark, settings.get(DOCUMENT)))
+    if cell.prompt_tokens == 1 and PROMPTS not in asked:
+        changes[PROMPTS] = "repeated"  # Of one token there is one prompt: the start of a document.
+    own = settings.get(DOCUMENT)
+    document = asked.get(DOCUMENT) or str(_document_for(cell, benchmark, own))
+    changes[DOCUMENT] = document
+    if document != str(own):
+        changes |= {key: value for key, value in LONGER.items() if key not in asked}
     return changes
 
 
 def _document_for(cell: Cell, benchmark: Benchmark, default: object) -> int:
-    """The tier's own length where prompt and answer fit it with the start token, else the shortest that holds them."""
+    """The tier's own length where depth, prompt and answer fit it with the start token, else the shortest that does."""
     if isinstance(default, int) and cell.longest <= default + 1:
         return default
     allowed = benchmark.allowed.get(DOCUMENT)
@@ -80,7 +128,8 @@ def _document_for(cell: Cell, benchmark: Benchmark, default: object) -> int:
     for length in lengths:
         if cell.longest <= length + 1:
             return length
+    depth = f"--depth {cell.depth_tokens}, " if cell.depth_tokens else ""
     raise UsageError(
-        f"--prefill {cell.prompt_tokens} and --decode {cell.output_tokens} make {cell.longest} tokens, and the longest "
-        f"document of {benchmark.name} holds {max(lengths, default=0) + 1}; ask for fewer"
+        f"{depth}--prefill {cell.prompt_tokens} and --decode {cell.output_tokens} make {cell.longest} tokens, and the "
+        f"longest document of {benchmark.name} holds {max(lengths, default=0) + 1}; ask for fewer"
     )

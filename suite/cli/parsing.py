@@ -55,12 +55,13 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return tuple(seeds)
 
 
-def parse_counts(option: str, text: str) -> tuple[int, ...]:
-    """`1,4,16` as whole numbers above 0, each once. Raises UsageError naming `option`."""
+def parse_counts(option: str, text: str, *, zero: bool = False) -> tuple[int, ...]:
+    """`1,4,16` as whole numbers above 0, or from 0 on, each once. Raises UsageError naming `option`."""
     words = [word.strip() for word in text.split(",")]
     for word in words:
-        if not re.fullmatch(r"0*[1-9]\d{0,8}", word):
-            raise UsageError(f"{option} {text!r}: {word!r} is not a whole number above 0; use for example 1,4,16")
+        if not re.fullmatch(r"\d{1,9}", word) or not (zero or int(word)):
+            above = "" if zero else " above 0"
+            raise UsageError(f"{option} {text!r}: {word!r} is not a whole number{above}; use for example 1,4,16")
     return tuple(dict.fromkeys(int(word) for word in words))
 
 

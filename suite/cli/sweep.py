@@ -22,7 +22,19 @@ if TYPE_CHECKING:
 
 app = make_app()
 
-METRICS = ("prefill_tokens_per_s", "decode_tokens_per_s", "output_tokens_per_s", "ttft_s_p50", "tpot_s_p50")
+METRICS = (
+    "engine_prefill_tokens_per_s", "engine_decode_tokens_per_s", "prefill_tokens_per_s", "decode_tokens_per_s",
+    "output_tokens_per_s", "requests_per_s", "ttft_s_p50", "tpot_s_p50", "mfu", "mbu",
+)  # fmt: skip
+COLUMNS = {
+    "prefill": "engine_prefill_tokens_per_s", "decode": "engine_decode_tokens_per_s", "a stream": "decode_tokens_per_s",
+    "output": "output_tokens_per_s", "TTFT p50": "ttft_s_p50", "TPOT p50": "tpot_s_p50",
+}  # fmt: skip
+LEGEND = (
+    "prefill: prompt tokens/s in the steps that read prompts, no waiting in it; decode: tokens/s of all streams in the "
+    "steps that decode; a stream: one request's own tokens/s, median, other requests' prefill in it; output: tokens/s "
+    "of all over wall time. pp: prompt, tg: answer, d: tokens that the cache held before."
+)
 
 
 @app.command(
@@ -30,9 +42,11 @@ METRICS = ("prefill_tokens_per_s", "decode_tokens_per_s", "output_tokens_per_s",
 )
 def sweep(
     benchmark: Annotated[str, typer.Argument(metavar="BENCHMARK", show_default=False)],
-    prefill: Annotated[str, option("--prefill", "P,P", "Tokens of each prompt (128,512).")] = "128,512",
-    decode: Annotated[str, option("--decode", "D,D", "Tokens of each answer (128).")] = "128",
+    prefill: Annotated[str, option("--prefill", "P,P", "Tokens of each prompt; 0: decode alone.")] = "128,512",
+    decode: Annotated[str, option("--decode", "D,D", "Tokens of each answer; 0: prefill alone (128).")] = "128",
+    depth: Annotated[str, option("--depth", "D,D", "Tokens that the cache holds before (0).")] = "0",
     batch: Annotated[str, option("--batch", "N,N", "Requests answered at once (1,4,16).")] = "1,4,16",
+    scenario: Annotated[str, option("--scenario", "S", "Or offline: all requests at once.")] = "concurrency",
     weights: Annotated[str, option("--weights", "W", "random, or the tier's checkpoint (random).")] = "random",
     tier: Annotated[str | None, option("--tier", "T", "Size of the model (nano).")] = None,
     backend: Annotated[str, option("--backend", "B", "Framework and device, as torch-cpu (auto).")] = "auto",
@@ -43,12 +57,14 @@ def sweep(
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> int:  # fmt: skip
-    """Measure every combination of lengths and batch; what does not fit is kept too."""
+    """Measure every combination of lengths, depth and batch; what does not fit is kept too."""
     from oildrop.results.layout import store_layout
     from oildrop.suite.planning import plan
     from oildrop.suite.request import RunRequest
-    from oildrop.suite.sweep import cells_of
+    from oildrop.suite.sweep import SCENARIOS, cells_of
 
+    if scenario not in SCENARIOS:
+        raise parsing.unknown_name("scenario", scenario, SCENARIOS)
     request = RunRequest(
         benchmarks=(benchmark,),
         tier=tier,
@@ -59,10 +75,12 @@ def sweep(
         timeout_s=parsing.parse_seconds("--timeout", timeout),
         memory_limit_bytes=None if memory_limit is None else parsing.parse_bytes("--memory-limit", memory_limit),
     )
-    options_of = {"--prefill": prefill, "--decode": decode, "--batch": batch}
-    cells = cells_of(*(parsing.parse_counts(name, text) for name, text in options_of.items()))
+    counts = [
+        parsing.parse_counts(name, text, zero=name != "--batch")
+        for name, text in (("--prefill", prefill), ("--decode", decode), ("--batch", batch), ("--depth", depth))
+    ]
     layout = store_layout(store)
-    planned = plan(_with_cells(request, cells, weights), layout, create=not dry_run)
+    planned = plan(_with_cells(request, cells_of(*counts), weights, scenario), layout, create=not dry_run)
     if dry_run:
         from oildrop.suite.cli import plans
 
@@ -71,7 +89,7 @@ def sweep(
     return _measure(planned, layout, as_json=as_json)
 
 
-def _with_cells(request: RunRequest, cells: Sequence[Any], weights: str) -> RunRequest:
+def _with_cells(request: RunRequest, cells: Sequence[Any], weights: str, scenario: str) -> RunRequest:
     from dataclasses import replace
 
     from oildrop.rules.loading import load_rulebook
@@ -83,7 +101,9 @@ def _with_cells(request: RunRequest, cells: Sequence[Any], weights: str) -> RunR
     tier = request.tier or DEFAULT_TIER
     if tier not in benchmark.tiers:
         raise parsing.unknown_name("tier", tier, benchmark.tiers)
-    variants = tuple(changes_of(cell, benchmark, tier, weights=weights, asked=request.changes) for cell in cells)
+    variants = tuple(
+        changes_of(cell, benchmark, tier, weights=weights, asked=request.changes, scenario=scenario) for cell in cells
+    )
     return replace(request, variants=variants)
 
 
@@ -115,6 +135,9 @@ def _cell_document(row: RunRow) -> dict[str, Any]:
 
     cell = cell_of(row.spec)
     return {
+        "test": cell.test,
+        "scenario": row.spec.scenario,
+        "depth_tokens": cell.depth_tokens,
         "prompt_tokens": cell.prompt_tokens,
         "output_tokens": cell.output_tokens,
         "batch": cell.batch,
@@ -132,13 +155,10 @@ def _value(row: RunRow, name: str) -> float | int | None:
 
 def _print_report(layout: StoreLayout, report: ExecutionReport) -> None:
     console = screen()
-    headings = ("test", "batch", "prefill", "decode", "decode all", "TTFT p50", "TPOT p50", "outcome", "run")
+    headings = ("test", "batch", *COLUMNS, "outcome", "run")
     rows = [_line(row) for row in report.rows]
-    print_table(console, headings, rows, right="batch,prefill,decode,decode all,TTFT p50,TPOT p50", whole="run,outcome")
-    console.print(
-        "\nprefill: prompt tokens/s of one request, waiting included; decode: tokens/s of one stream; decode all: "
-        "output tokens/s of all streams together, prefill in the time. Medians of requests."
-    )
+    print_table(console, headings, rows, right=",".join(("batch", *COLUMNS)), whole="run,outcome")
+    console.print("\n" + LEGEND)
     for row in report.rows:
         if row.outcome != "ok":
             console.print(f"{row.run_id} {row.outcome}: {row.judgement.reason or 'no reason recorded'}")
@@ -153,10 +173,11 @@ def _line(row: RunRow) -> tuple[Any, ...]:
     cell = cell_of(row.spec)
     numbers = [
         _text(_value(row, name), 1e3 if name.endswith("_p50") else 1.0, " ms" if name.endswith("_p50") else " t/s")
-        for name in METRICS
+        for name in COLUMNS.values()
     ]
-    test = f"pp{cell.prompt_tokens} tg{cell.output_tokens}"
-    return test, str(cell.batch), *numbers, outcome_text(row.outcome), row.run_id
+    if "pp" not in cell.test:  # What the one token of its prompt took is nobody's prefill.
+        numbers[0] = "–"
+    return cell.test, str(cell.batch), *numbers, outcome_text(row.outcome), row.run_id
 
 
 def _text(value: float | int | None, factor: float, unit: str) -> str:

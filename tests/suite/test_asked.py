@@ -124,3 +124,18 @@ def test_a_tier_that_no_benchmark_of_the_suite_has_is_refused(layout: StoreLayou
 def test_a_tier_without_a_checkpoint_says_how_to_serve_random_weights(layout: StoreLayout) -> None:
     with pytest.raises(UsageError, match=r"weights\.source=random --division open"):
         planned(layout, tier="small", division="open", changes={"weights.source": "checkpoint"})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"execution.transfer": "tcp"}, r"execution\.transfer = tcp: not with requests\.depth_tokens = 8"),
+        ({"execution.draft": "lm-pretrain-draft"}, r"execution\.draft .* leave execution\.draft at nothing"),
+        ({"requests.prompt_tokens_max": "40"}, r"make 80 tokens .* holds 65"),
+    ],
+)
+def test_what_cannot_go_with_tokens_held_before_is_refused(
+    layout: StoreLayout, change: dict[str, str], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        planned(layout, changes={"requests.depth_tokens": "8", **change}, division="open")

@@ -20,8 +20,8 @@ GENERATE = load_rulebook().benchmarks["lm-generate"]
 Capture = pytest.CaptureFixture[str]
 
 
-def changes(prompt: int, output: int, batch: int = 1, **asked: str) -> dict[str, str]:
-    cell = Cell(prompt_tokens=prompt, output_tokens=output, batch=batch)
+def changes(prompt: int, output: int, batch: int = 1, depth: int = 0, **asked: str) -> dict[str, str]:
+    cell = Cell(prompt_tokens=prompt, output_tokens=output, batch=batch, depth_tokens=depth)
     return changes_of(cell, GENERATE, "nano", weights="random", asked=asked)
 
 
@@ -38,6 +38,7 @@ def test_a_cell_fixes_lengths_batch_and_slots() -> None:
         "scenario.name": "concurrency", "weights.source": "random",
         "requests.prompt_tokens_min": "8", "requests.prompt_tokens_max": "8",
         "requests.output_tokens_min": "16", "requests.output_tokens_max": "16",
+        "requests.depth_tokens": "0",
         "scenario.concurrency": "4", "execution.slots": "4", "data.document_tokens": "64",
     }  # fmt: skip
 
@@ -53,8 +54,44 @@ def test_the_document_is_the_shortest_that_holds_both_with_its_start_token(
 
 
 def test_lengths_that_no_document_holds_are_refused_with_the_limit() -> None:
-    with pytest.raises(UsageError, match=r"--prefill 4090 and --decode 128 make 4218 tokens.*holds 4097"):
-        changes(4090, 128)
+    with pytest.raises(UsageError, match=r"--prefill 32700 and --decode 128 make 32828 tokens.*holds 32769"):
+        changes(32700, 128)
+    with pytest.raises(UsageError, match=r"--depth 32000, --prefill 700 and --decode 128 make 32828 tokens"):
+        changes(700, 128, depth=32000)
+
+
+@pytest.mark.parametrize(("depth", "document"), [(0, "64"), (16, "64"), (17, "512"), (448, "512"), (4096, "8192")])
+def test_the_document_holds_the_depth_too(depth: int, document: str) -> None:
+    found = changes(33, 16, depth=depth)
+    assert (found["requests.depth_tokens"], found["data.document_tokens"]) == (str(depth), document)
+
+
+def test_long_documents_are_assessed_as_at_the_larger_tiers_unless_asked_otherwise() -> None:
+    assert "assess.most" not in changes(8, 16)
+    assert changes(512, 128)["assess.reference"] == "fp32"
+    assert "assess.reference" not in changes(512, 128, **{"assess.reference": "float64"})
+
+
+def test_prefill_alone_and_decode_alone_are_cells() -> None:
+    prefill, decode, deep = cells_of((512,), (0,), (1,)) + cells_of((0,), (128,), (4,), (0, 4096))
+    assert (prefill.prompt_tokens, prefill.output_tokens, prefill.test) == (512, 1, "pp512")
+    # The first token of an answer comes from its prompt, so that 128 decoded ones are the rest of 129.
+    assert (decode.prompt_tokens, decode.output_tokens, decode.test) == (1, 129, "tg128")
+    assert (deep.depth_tokens, deep.test) == (4096, "tg128 @ d4096")
+    assert changes(1, 129)["requests.prompts"] == "repeated"
+    with pytest.raises(UsageError, match="leave nothing to measure"):
+        cells_of((0,), (0,), (1,))
+
+
+def test_all_requests_at_once_are_scenario_offline(tmp_path: Path, capsys: Capture) -> None:
+    words = ["--prefill", "8", "--decode", "8", "--batch", "2", "--depth", "16", "--scenario", "offline"]
+    place = ["--backend", "torch-cpu", "--store", str(tmp_path / "store")]
+    assert main(["sweep", "lm-generate", *words, *place, "--dry-run", "--json"]) == 0
+    (one,) = json.loads(capsys.readouterr().out)["sets"]
+    settings = one["runs"][0]["settings"]
+    assert (settings["scenario.name"], settings["requests.depth_tokens"], settings["execution.slots"]) == (
+        "offline", 16, 2,
+    )  # fmt: skip
 
 
 def test_what_a_sweep_sets_cannot_be_set_beside_it() -> None:
@@ -95,6 +132,8 @@ def test_a_dry_run_shows_each_cell(tmp_path: Path, capsys: Capture) -> None:
     [
         (["--batch", "0"], "--batch '0'"),
         (["--prefill", "a"], "--prefill 'a'"),
+        (["--depth", "-1"], "--depth '-1'"),
+        (["--scenario", "server"], "unknown scenario 'server'"),
         (["--weights", "mine"], "weights.source = 'mine'"),
         (["--tier", "vast"], "unknown tier 'vast'"),
     ],

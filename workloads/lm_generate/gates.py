@@ -79,10 +79,11 @@ def run_gates(generator: Generator, settings: Settings, draft: Draft | None = No
     label = str(settings["execution.weights"])
     if label == "as-trained":
         label = str(settings["execution.dtype"])
-    for name, value in measure(generator, serve_case(settings), slots, at_once, draft):
+    case = serve_case(settings)
+    for name, value in measure(generator, case, slots, at_once, draft):
         yield judged(name, label, value, settings)
     if isinstance(generator, AtDepth):
-        yield judged("loss_depth", label, depth_difference(generator, serve_case(settings), slots, at_once), settings)
+        yield judged("loss_depth", label, depth_difference(generator, case, slots, at_once), settings)
 
 
 def measure(
