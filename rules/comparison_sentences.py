@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,6 +43,16 @@ FORMS: dict[str, str] = {
     "missing": "nothing is claimed about {a} and {b}: {obstacle} carry no {metric} above 0",
 }
 """Every sentence that a comparison can say."""
+
+RANKS = {
+    "carried": "Two are told apart where a comparison of them resolves a difference; across systems the session is "
+    "the unit, of which each has two at least.",
+    "in_these_sessions": "Two are told apart where a comparison of them resolves a difference; across systems that "
+    "holds in these sessions and claims nothing beyond them, for {single} of {ranked} ranked configurations ran in "
+    "one session.",
+    "one_system": "Two are told apart where a comparison of them resolves a difference on their system.",
+}
+"""Every sentence that stands beside ranks."""
 
 SPEEDS = frozenset({"time_to_target_s", "time_to_target_raw_s", "train_tokens_per_s", "train_samples_per_s"})
 
@@ -119,6 +130,14 @@ class Comparison(Record):
     runs_needed: int | None
     in_these_sessions: bool
     sentence: str
+
+
+def say_of_ranks(ranked: Sequence[tuple[str, int]]) -> str:
+    """What the ranks of configurations, given as (system, sessions) each, may be taken to say."""
+    single = sum(sessions < 2 for _, sessions in ranked)
+    if len({system for system, _ in ranked}) < 2:
+        return RANKS["one_system"]
+    return RANKS["in_these_sessions" if single else "carried"].format(single=single, ranked=len(ranked))
 
 
 def say(tested: Tested) -> Comparison:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from statistics import NormalDist
 from typing import Literal
@@ -86,10 +87,9 @@ def log_step(logs: Sequence[float]) -> float | None:
     """
     ordered = sorted(logs)
     gaps = [after - before for before, after in pairwise(ordered)]
-    apart = [gap for gap in gaps if gap > EQUAL]
-    if gaps and not apart:
-        return None
-    return min(apart) if len(apart) < len(gaps) else 0.0
+    if not gaps or min(gaps) > EQUAL:
+        return 0.0
+    return min((gap for gap in gaps if gap > EQUAL), default=None)
 
 
 def wilson_interval(successes: int, trials: int, level: float = LEVEL) -> Estimate:
@@ -103,7 +103,7 @@ def wilson_interval(successes: int, trials: int, level: float = LEVEL) -> Estima
     """
     if trials < 1 or not 0 <= successes <= trials:
         raise ValueError(f"{successes} successes of {trials} trials: needs one trial and 0 <= successes <= trials")
-    z = NormalDist().inv_cdf((1 + level) / 2)
+    z = normal_quantile((1 + level) / 2)
     share = successes / trials
     centre = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
     reach = z / (1 + z**2 / trials) * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
@@ -162,14 +162,21 @@ def variance(values: Sequence[float]) -> float:
     if len(values) < 2:
         raise ValueError(f"{len(values)} value has no variance: needs at least 2")
     mean = _mean(values)
-    return math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
+    return math.fsum([(value - mean) ** 2 for value in values]) / (len(values) - 1)
 
 
+@lru_cache(maxsize=4096)
 def t_quantile(probability: float, degrees_of_freedom: float) -> float:
     """Quantile of Student's t (fractional degrees of freedom allowed)."""
     from scipy.special import stdtrit
 
     return float(stdtrit(degrees_of_freedom, probability))
+
+
+@lru_cache(maxsize=64)
+def normal_quantile(probability: float) -> float:
+    """Quantile of the standard normal distribution."""
+    return NormalDist().inv_cdf(probability)
 
 
 def t_two_sided_p(t: float, degrees_of_freedom: float) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,7 +175,7 @@ def rank_sum_test(first: Sequence[float], second: Sequence[float]) -> RankTest:
     doubled = _doubled_ranks([*first, *second])
     count, total = len(first), len(doubled)
     seen = int(doubled[:count].sum())
-    ways = _ways_by_sum(doubled, count)
+    ways = _ways_by_sum(tuple(sorted(doubled.tolist())), count)
     sums = np.arange(ways.size)
     as_far = np.abs(sums * total - count * doubled.sum()) >= abs(seen * total - count * int(doubled.sum()))
     least = count * (count + 1)
@@ -193,9 +194,13 @@ def _doubled_ranks(values: Sequence[float]) -> NDArray[np.int64]:
     return (below + not_above + 1).astype(np.int64)
 
 
-def _ways_by_sum(weights: NDArray[np.int64], count: int) -> NDArray[np.float64]:
-    """For each sum s, in how many ways `count` of the weights add up to it (exact below 2^53)."""
-    most = int(np.sort(weights)[-count:].sum())
+@lru_cache(maxsize=256)
+def _ways_by_sum(weights: tuple[int, ...], count: int) -> NDArray[np.float64]:
+    """For each sum s, in how many ways `count` of the ascending weights add up to it (exact below 2^53).
+
+    Kept, because pairs of sets mostly differ in who holds which rank and not in the ranks.
+    """
+    most = sum(weights[-count:])
     ways = np.zeros((count + 1, most + 1))
     ways[0, 0] = 1
     for weight in weights:

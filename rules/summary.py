@@ -154,10 +154,12 @@ def summarise(runs: Iterable[SetRun]) -> tuple[Summary, ...]:
     """
     groups: dict[tuple[str, ...], list[SetRun]] = {}
     for run in runs:
-        if run.metric is not None:
-            groups.setdefault(run.configuration, []).append(run)
+        groups.setdefault(run.configuration, []).append(run)
+    metrics = {configuration: group[0].metric for configuration, group in groups.items()}
     return tuple(
-        _summary(groups[configuration], str(groups[configuration][0].metric)) for configuration in sorted(groups)
+        _summary(groups[configuration], metric)
+        for configuration in sorted(groups)
+        if (metric := metrics[configuration]) is not None
     )
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import NormalDist
+from typing import NamedTuple
 
 from oildrop.rules.records import Record
-from oildrop.rules.statistics import LEVEL
+from oildrop.rules.statistics import LEVEL, normal_quantile
 
 
-class Step(Record):
+class Step(NamedTuple):
     """The curve from one time, at which somebody reached the target, to the next.
 
     Attributes:
@@ -63,7 +63,7 @@ def kaplan_meier(times: Sequence[float], reached: Sequence[bool], level: float =
         variance by Greenwood (1926); intervals on log(-log S), Kalbfleisch & Prentice, 2nd ed. (2002), section 1.4.
     """
     _check(times, reached)
-    z = NormalDist().inv_cdf((1 + level) / 2)
+    z = normal_quantile((1 + level) / 2)
     unreached, greenwood, steps = 1.0, 0.0, []
     for time in sorted({time for time, done in zip(times, reached, strict=True) if done}):
         at_risk = sum(other >= time for other in times)

@@ -11,9 +11,9 @@ from oildrop.results.document import set_runs
 from oildrop.results.rows import RunRow
 from oildrop.rules.catalogue import CATALOGUE
 from oildrop.rules.headline import headline_of
-from oildrop.rules.summary import Summary, is_counted, summarise
+from oildrop.rules.ranks import rank_intervals
+from oildrop.rules.summary import Summary, summarise
 from oildrop.site.pages.addresses import board_slug, key_of
-from oildrop.site.pages.ranking import rank_intervals
 
 _NO_HEADLINE = {"probe": "probes look for the highest rate: each is shown, none is counted"}
 _STANDINGS = ("ranked", "provisional", "anecdote", "unranked")
@@ -120,22 +120,10 @@ def _with_ranks(configurations: Sequence[Configuration]) -> list[Configuration]:
             leagues.setdefault((spec.division, spec.benchmark_sha256), []).append(index)
     ranked = list(configurations)
     for members in leagues.values():
-        intervals = rank_intervals([_times(configurations[index]) for index in members])
+        intervals = rank_intervals([set_runs(configurations[index].rows) for index in members])
         for index, interval in zip(members, intervals, strict=True):
             ranked[index] = replace(configurations[index], rank=interval)
     return ranked
-
-
-def _times(configuration: Configuration) -> list[float]:
-    """The headline of each run that counts, turned so that lower is better; infinite for those that did not end ok."""
-    name = configuration.summary.metric
-    times = []
-    for row in configuration.rows:
-        if is_counted(row.outcome, row.spec.seeds_chosen):
-            metric = row.headlines.get(name)
-            value = metric.value if metric is not None and row.outcome == "ok" else None
-            times.append(math.inf if value is None else _lower_is_better(name, float(value)))
-    return times
 
 
 def _lower_is_better(name: str, value: float) -> float:
@@ -146,8 +134,9 @@ def _lower_is_better(name: str, value: float) -> float:
 
 def _configuration_order(configuration: Configuration) -> tuple[object, ...]:
     summary = configuration.summary
-    value = summary.estimate if summary.estimate is not None else summary.expected_time_to_success_s
-    better_first = math.inf if value is None else _lower_is_better(summary.metric, value)
+    better_first = summary.expected_time_to_success_s
+    if summary.estimate is not None:
+        better_first = _lower_is_better(summary.metric, summary.estimate)
     return (
         summary.kind == "probe",
         summary.division != "closed",
@@ -155,7 +144,7 @@ def _configuration_order(configuration: Configuration) -> tuple[object, ...]:
         _STANDINGS.index(summary.standing),
         configuration.rank or (math.inf, math.inf),
         summary.estimate is None,
-        better_first,
+        math.inf if better_first is None else better_first,
         configuration.anchor,
     )
 

@@ -21,6 +21,7 @@ from oildrop.site.pages.csvs import Cell
 from oildrop.site.pages.formats import count_text, number
 from oildrop.site.pages.goals import goal_text
 from oildrop.site.pages.run_table import RunTable, run_table, write_runs_csv
+from oildrop.site.pages.ties import open_ties, ranks_text
 
 MOST_STRIPS = 40
 """Most configurations drawn above a table; the table holds all."""
@@ -28,7 +29,8 @@ MOST_STRIPS = 40
 CONFIGURATION_HEADER = (
     "rank_best", "rank_worst", "system", "system_id", "backend", "division", "settings", "workload_id", "software_id",
     "runs", "ok", "failed", "not_counted", "outcomes", "metric", "estimate", "ci95_low", "ci95_high", "success_rate",
-    "expected_time_to_success_s", "standing", "reason",
+    "expected_time_to_success_s", "median_time_to_target_s", "median_ci95_low_s", "median_ci95_high_s", "sessions",
+    "standing", "reason",
 )  # fmt: skip
 
 
@@ -51,6 +53,7 @@ class ConfigurationLine:
     interval: str | None
     unit: str
     expected: str | None
+    median: str | None
     standing: str
     reason: str | None
     board_href: str
@@ -63,6 +66,8 @@ class BoardView:
 
     Attributes:
         drawable: Configurations that could be drawn; `strips` are the first of them.
+        ranks: What the ranks may be taken to say; None without ranks.
+        ties: Sentences on neighbours that are not told apart.
     """
 
     board: Board
@@ -74,6 +79,8 @@ class BoardView:
     strips: list[tuple[ConfigurationLine, Markup]]
     drawable: int
     scale: Markup | None
+    ranks: str | None
+    ties: list[str]
     csv: str
     table: RunTable | None
     runs_href: str
@@ -140,6 +147,8 @@ def _board_view(site: Site, board: Board) -> BoardView:
         strips=_strips(board, lines, axis) if axis else [],
         drawable=len(_drawable(board)),
         scale=strip_axis(axis) if axis else None,
+        ranks=ranks_text(board),
+        ties=open_ties(board),
         csv=csv,
         table=_few_runs(site, board, rows) if few else None,
         runs_href=f"runs/{board.slug}.html",
@@ -202,6 +211,7 @@ def configuration_line(configuration: Configuration, board: Board) -> Configurat
         interval=interval,
         unit=CATALOGUE[summary.metric].unit if summary.metric in CATALOGUE else "",
         expected=None if expected is None else number(expected),
+        median=None if summary.median_time_to_target_s is None else number(summary.median_time_to_target_s),
         standing=summary.standing,
         reason=_standing_reason(summary),
         board_href=f"index.html#board-{board.slug}",
@@ -231,7 +241,9 @@ def _configuration_cells(configuration: Configuration) -> tuple[Cell, ...]:
         best, worst, labels.device_name(row), summary.system_id, summary.backend, summary.division,
         labels.settings_text(row.spec), summary.workload_id, summary.software_id, summary.runs, summary.ok,
         summary.failed, summary.not_counted, outcomes, summary.metric, summary.estimate, summary.ci95_low,
-        summary.ci95_high, summary.success_rate, summary.expected_time_to_success_s, summary.standing, summary.reason,
+        summary.ci95_high, summary.success_rate, summary.expected_time_to_success_s,
+        summary.median_time_to_target_s, summary.median_ci95_low_s, summary.median_ci95_high_s, summary.sessions,
+        summary.standing, summary.reason,
     )  # fmt: skip
 
 

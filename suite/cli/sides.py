@@ -49,35 +49,14 @@ def configuration(row: RunRow) -> tuple[str, ...]:
 
 
 def _side(label: str, chosen: RunRow, rows: Iterable[RunRow], *, by_set: bool) -> Side:
-    from oildrop.rules.comparison import Side, SideRun
+    from oildrop.results.sides import side_of
 
     def belongs(row: RunRow) -> bool:
         if by_set:
             return row.spec.set_id == chosen.spec.set_id and configuration(row) == configuration(chosen)
         return configuration(row) == configuration(chosen)
 
-    runs = tuple(
-        SideRun(
-            seed=row.spec.seed,
-            session_id=row.spec.session_id,
-            system_id=row.spec.system_id,
-            outcome=row.outcome,
-            seeds_chosen=row.spec.seeds_chosen,
-            values={name: metric.value for name, metric in row.headlines.items()},
-        )
-        for row in rows
-        if belongs(row)
-    )
-    return Side(
-        label=label,
-        benchmark=chosen.spec.benchmark,
-        benchmark_sha256=chosen.spec.benchmark_sha256,
-        tier=chosen.spec.tier,
-        kind=chosen.spec.kind,
-        target=chosen.digest.target,
-        scenario=chosen.spec.scenario,
-        runs=runs,
-    )
+    return side_of(label, [row for row in rows if belongs(row)])
 
 
 def _labels(a: RunRow, b: RunRow) -> tuple[str, str]:

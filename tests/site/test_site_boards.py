@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -58,6 +59,29 @@ def test_runs_of_a_kind_without_headline_are_shown_unranked(runs):
     assert configuration_.summary.reason == "runs of kind calibrate have no headline metric"
 
 
+def test_runs_with_a_prefix_cache_and_those_whose_prompts_begin_alike_have_boards_of_their_own(runs, served):
+    machine = runs.system()
+
+    def row(number, **changes):
+        made = served.served_row(f"20261125-{number}", machine, seed_index=number)
+        settings = {**made.spec.settings, **changes}
+        spec = made.spec.model_copy(update={"settings": settings, "workload_id": f"workload-{number}"})
+        return replace(made, spec=spec)
+
+    cached, shared = {"execution.prefix_cache": "on"}, {"requests.shared_prefix_tokens": 16}
+    boards = boards_of([row(1), row(2, **cached), row(3, **shared), row(4, **cached, **shared), row(5)])
+    assert [(board.where, board.slug, len(board.rows)) for board in boards] == [
+        ("nano single-stream", "lm-generate-nano.in.single-stream", 2),
+        ("nano single-stream, 16 shared tokens", "lm-generate-nano.in.single-stream.with.16-shared-tokens", 1),
+        ("nano single-stream, prefix cache", "lm-generate-nano.in.single-stream.with.prefix-cache", 1),
+        (
+            "nano single-stream, prefix cache, 16 shared tokens",
+            "lm-generate-nano.in.single-stream.with.prefix-cache-16-shared-tokens",
+            1,
+        ),
+    ]
+
+
 def test_scenarios_have_boards_of_their_own_and_probes_stand_last_and_uncounted(runs, served):
     machine = runs.system()
     rows = [runs.row(1, points=2), *served.served_rows(machine)]
@@ -75,6 +99,19 @@ def test_scenarios_have_boards_of_their_own_and_probes_stand_last_and_uncounted(
     assert (probes.summary.kind, probes.summary.standing, probes.summary.estimate) == ("probe", "unranked", None)
     assert "none is counted" in probes.summary.reason
     assert len(probes.rows) == 4
+
+
+def test_without_an_estimate_the_cheaper_success_comes_first_whatever_the_metric(runs):
+    rows = [
+        runs.row(10 * machine + k, tier="smoke", machine=runs.system(machine), seed_index=k, time_s=time_s, points=2,
+                 outcome=outcome)
+        for machine, time_s in ((1, 30.0), (2, 5.0), (3, 12.0))
+        for k, outcome in enumerate(("ok", "crash"))
+    ]  # fmt: skip
+    (board,) = boards_of(rows)
+    assert {part.summary.metric for part in board.configurations} == {"train_samples_per_s"}
+    costs = [part.summary.expected_time_to_success_s for part in board.configurations]
+    assert costs == sorted(costs) and costs[0] < costs[-1]
 
 
 @pytest.mark.parametrize(("scenario", "scales", "order"), [

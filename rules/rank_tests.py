@@ -1,6 +1,6 @@
-"""Ranks as intervals: a set's best and worst place, given which other sets it can be told from.
+"""The rank test on very many pairs at once: exact wherever its answer is close, approximated where it is not.
 
-A pair is looked at on its own, so whether two sets differ never depends on who else entered.
+Times are in ascending order, lower is better, and a run that never reached the target is infinite.
 """
 
 from __future__ import annotations
@@ -8,16 +8,15 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
-from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
-from oildrop.rules.statistics import logs_of, t_quantile, variance
-from oildrop.rules.statistics_two_sets import rank_sum_test, welch_ratio
+from oildrop.rules.statistics import LEVEL
+from oildrop.rules.statistics_two_sets import rank_sum_test
 
-ALPHA = 0.05
+ALPHA = 1 - LEVEL
 """Two-sided chance of telling apart two sets that do not differ."""
 
 _ALWAYS_EXACT_UP_TO = 14
@@ -29,66 +28,34 @@ _EXACT_UP_TO = 40
 _SURELY_TIED, _SURELY_TOLD = 1.7, 2.5
 """Standard deviations outside which exact test and approximation agree for more than `_ALWAYS_EXACT_UP_TO` values."""
 
-_SAME = 1e-9
-"""Distances closer than this are one: the next statistic lies a hundredth away at least."""
-
 BoolMatrix = NDArray[np.bool_]
 Places = NDArray[np.intp]
 Times = tuple[float, ...]
 
 
-def rank_intervals(sets: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
-    """First and last place that each set may hold; equal bounds mean that it is told from all others.
+def faster_by_rank(sets: Sequence[Times], wanted: BoolMatrix) -> BoolMatrix:
+    """Whether set i (rows) is told to be faster than set j (columns), of the pairs `wanted`; no other pair is told.
+
+    Pairs whose finite times neither mix nor tie are settled all at once: only the counts of runs and failures
+    matter then.
 
     Args:
-        sets: Times to target in seconds, five or more a set, lower is better; a run that never
-            reached the target is infinite.
-
-    Returns:
-        For each set 1 + the number of sets told to be faster, and the number of sets less those told to be slower.
-    """
-    faster = _told_faster([tuple(sorted(times)) for times in sets])
-    best, worst = 1 + faster.sum(axis=0), len(sets) - faster.sum(axis=1)
-    return list(zip(best.tolist(), worst.tolist(), strict=True))
-
-
-def _told_faster(sets: Sequence[Times]) -> BoolMatrix:
-    """Whether set i (rows) is told to be faster than set j (columns).
-
-    Most pairs are settled all at once: by means that lie far apart or close together, and by finite times
-    that do not mix, where only the counts of runs and failures matter. The rest are tested one by one.
+        wanted: Symmetric, without its diagonal.
     """
     first = np.array([times[0] for times in sets])
     last = np.array([max(filter(math.isfinite, times), default=-math.inf) for times in sets])
-    failing = np.array([math.isinf(times[-1]) for times in sets], dtype=np.bool_)
-    by_rank = failing[:, None] | failing
-    apart = by_rank & (last[:, None] < first)
-    welch, open_to_welch = _surely_faster(sets)
-    faster: BoolMatrix = welch | (apart & _faster_if_apart(sets))
-    for i, j in np.argwhere(np.triu(open_to_welch, k=1)).tolist():
-        order = _welch_order(sets[i], sets[j])
-        faster[i, j], faster[j, i] = order < 0, order > 0
-    firsts, seconds = np.nonzero(np.triu(by_rank & ~(apart | apart.T), k=1))
+    distinct = np.array([_distinct(times) for times in sets])
+    apart = wanted & (last[:, None] < first) & distinct[:, None] & distinct
+    faster: BoolMatrix = apart & _faster_if_apart(sets)
+    firsts, seconds = np.nonzero(np.triu(wanted & ~(apart | apart.T), k=1))
     orders = _rank_orders(sets, firsts, seconds)
     faster[firsts, seconds], faster[seconds, firsts] = orders < 0, orders > 0
     return faster
 
 
-def _surely_faster(sets: Sequence[Times]) -> tuple[BoolMatrix, BoolMatrix]:
-    """Of sets without failures, which are faster than which beyond doubt, and which pairs are left to Welch's test.
-
-    Its degrees of freedom are between those of the smaller set and infinity, so its critical value has bounds.
-    """
-    logs = [[] if math.isinf(times[-1]) else logs_of(times) for times in sets]
-    mean = np.array([math.fsum(each) / len(each) if each else math.nan for each in logs])
-    square = np.array([variance(each) / len(each) if each else math.nan for each in logs])
-    freedom = np.array([len(times) - 1 for times in sets], dtype=np.int64)
-    sizes, place = np.unique(freedom, return_inverse=True)
-    critical = np.array([t_quantile(1 - ALPHA / 2, size) for size in sizes.tolist()])
-    difference, error = mean[:, None] - mean, np.sqrt(square[:, None] + square)
-    faster: BoolMatrix = difference < -error * critical[np.minimum(place[:, None], place)] * (1 + _SAME)
-    least = error * NormalDist().inv_cdf(1 - ALPHA / 2) * (1 - _SAME)
-    return faster, (np.abs(difference) > least) & ~(faster | faster.T)
+def _distinct(times: Times) -> bool:
+    finite = [time for time in times if math.isfinite(time)]
+    return len(set(finite)) == len(finite)
 
 
 def _faster_if_apart(sets: Sequence[Times]) -> BoolMatrix:
@@ -108,16 +75,8 @@ def _as_if(ok: int, count: int, after: float) -> Times:
     return (*[after + place for place in range(ok)], *[math.inf] * (count - ok))
 
 
-def _welch_order(first: Sequence[float], second: Sequence[float]) -> int:
-    """-1 when `first` is told to be faster, 1 when `second` is, 0 when they are tied."""
-    ratio = welch_ratio(first, second)
-    if ratio.p_value >= ALPHA:
-        return 0
-    return -1 if ratio.value < 1 else 1
-
-
 def _rank_orders(sets: Sequence[Times], firsts: Places, seconds: Places) -> NDArray[np.float64]:
-    """Of each pair what `_welch_order` tells, by the rank test with failures tied worst: exact wherever it is close."""
+    """Of each pair -1 when the first is told to be faster, 1 when the second is, 0 when they are tied."""
     z = rank_z(sets, firsts, seconds)
     distance = np.abs(z)
     told = distance > NormalDist().inv_cdf(1 - ALPHA / 2)
@@ -144,15 +103,9 @@ def _told_exactly(pairs: Sequence[tuple[Times, Times]], distance: NDArray[np.flo
         groups.setdefault((*sorted((len(first), len(second))), len(finite), *tied), []).append(place)
     for members in groups.values():
         members.sort(key=distance.__getitem__)
-        told_from = bisect_left(members, True, key=lambda place: _rank_p(*pairs[place]) < ALPHA)
+        told_from = bisect_left(members, True, key=lambda place: rank_sum_test(*pairs[place]).p_value < ALPHA)
         told[members[told_from:]] = True
     return told
-
-
-@lru_cache(maxsize=4096)
-def _rank_p(first: Times, second: Times) -> float:
-    """P-value of the exact rank test; sets made up for their counts come again with every board."""
-    return rank_sum_test(first, second).p_value
 
 
 def rank_z(sets: Sequence[Times], firsts: Places, seconds: Places) -> NDArray[np.float64]:
