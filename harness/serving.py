@@ -32,7 +32,7 @@ from oildrop.rules.rulebook import Benchmark, Terms, gate_settings
 from oildrop.rules.served import OK
 from oildrop.workloads.cores import physical_cores
 from oildrop.workloads.kept_weights import DamagedCheckpoint
-from oildrop.workloads.protocols import Device, EngineTime, ServeTask, Timed
+from oildrop.workloads.protocols import Device, EngineTime, PrefixCaching, PromptTokens, ServeTask, Timed
 from oildrop.workloads.registry import make_serve_task
 from oildrop.workloads.weights_hash import weights_sha256
 
@@ -145,7 +145,7 @@ def _serve(
     ledger = Ledger(plan.samples_per_query)
     changes = Increments(ledger, task.size)
     with quiet_heap():
-        before, earlier = transfers_of(task), engine_time_of(task)
+        before, earlier, known = transfers_of(task), engine_time_of(task), prompt_tokens_of(task)
         start_ns = time.monotonic_ns()
         emitter.emit(keys.RUN_START, at_ns=start_ns)
         emitter.emit(keys.PHASE, "serve", at_ns=start_ns)
@@ -161,10 +161,12 @@ def _serve(
     requests = table_of(ledger, task.size)
     status = "success" if stopped_by == MINIMUM else "aborted"
     emitter.emit(keys.RUN_STOP, None, {"status": status}, at_ns=stop_ns)
-    sent, spent = transfers_of(task).since(before), engine_time_of(task)
+    sent, spent, read = transfers_of(task).since(before), engine_time_of(task), prompt_tokens_of(task)
     meta = _served_meta(ledger, requests, stopped_by) | {f"transfer_{name}": n for name, n in asdict(sent).items()}
     if spent is not None and earlier is not None:
         meta |= {f"engine_{name}": total for name, total in asdict(spent.since(earlier)).items()}
+    if read is not None and known is not None:
+        meta |= {f"prompt_tokens_{name}": total for name, total in asdict(read.since(known)).items()}
     emitter.emit(keys.SERVED, ledger.queries, meta, at_ns=stop_ns)
     return requests, stopped_by, journal
 
@@ -174,6 +176,11 @@ def _write_changes(changes: Increments, path: Path) -> bool:
     if found is not None:
         write_request_arrays(path, found)
     return found is not None
+
+
+def prompt_tokens_of(task: ServeTask) -> PromptTokens | None:
+    """What `task` has been asked and has found in its prefix cache so far; None of one without."""
+    return task.prompt_tokens() if isinstance(task, PrefixCaching) else None
 
 
 def engine_time_of(task: ServeTask) -> EngineTime | None:

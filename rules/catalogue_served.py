@@ -66,7 +66,11 @@ SERVED: dict[str, MetricMeaning] = {
     "prefill_tokens_per_s": _m(
         "Prefill tokens a second", "tokens/s", "higher",
         "Prompt tokens of a request over the time from its issue to its first token, waiting included; median over "
-        "requests.",
+        "requests. With a prefix cache tokens that were not found in it, of all requests, over the sum of these times.",
+    ),
+    "prefix_cache_hit_rate": _m(
+        "Prefix cache hits", "1", "higher",
+        "Prompt tokens that were read before and found in a declared prefix cache, over all prompt tokens.",
     ),
     "decode_tokens_per_s": _m(
         "Decode tokens a second", "tokens/s", "higher",

@@ -45,6 +45,7 @@ class SetRun:
             up its samples; None of any other, and where it is unknown.
         seed: Pairs it with runs of other configurations; None where nobody compares.
         session_id: What it shares a sitting with; None where nobody asks.
+        track: What keeps it apart from others in ranks (`prefix_cache.track_of`); None: nothing.
     """
 
     benchmark: str
@@ -67,6 +68,7 @@ class SetRun:
     censored_s: float | None = None
     seed: int | None = None
     session_id: str | None = None
+    track: str | None = None
 
     @property
     def configuration(self) -> tuple[str, ...]:
@@ -105,6 +107,7 @@ class Summary(Record):
     kind: Kind
     scenario: str | None
     rate_per_s: float | None
+    track: str | None
     workload_id: str
     system_id: str
     software_id: str
@@ -181,6 +184,7 @@ def _summary(group: Sequence[SetRun], metric: str) -> Summary:
         kind=shared.kind,
         scenario=shared.scenario,
         rate_per_s=shared.rate_per_s,
+        track=shared.track,
         workload_id=shared.workload_id,
         system_id=shared.system_id,
         software_id=shared.software_id,

@@ -222,6 +222,30 @@ class Disaggregating(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PromptTokens:
+    """Tokens of prompts that requests brought, and those of them that were read before and found in a cache."""
+
+    asked: int = 0
+    cached: int = 0
+
+    def and_more(self, asked: int, cached: int) -> PromptTokens:
+        """With those of further prompts."""
+        return PromptTokens(asked=self.asked + asked, cached=self.cached + cached)
+
+    def since(self, earlier: PromptTokens) -> PromptTokens:
+        """Those that were not in `earlier`."""
+        return PromptTokens(asked=self.asked - earlier.asked, cached=self.cached - earlier.cached)
+
+
+@runtime_checkable
+class PrefixCaching(Protocol):
+    """A served model that may keep what it has read of prompts."""
+
+    def prompt_tokens(self) -> PromptTokens | None:
+        """What has been asked so far; None where no prefix cache is declared."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class EngineTime:
     """What an engine did with its time: in steps that read prompts and in steps that decode.
 

@@ -8,7 +8,12 @@ from typing import TypeGuard
 from oildrop.rules import keys
 from oildrop.rules.checks.registry import Broken, Judged, broken, rule
 from oildrop.rules.formulas.repeats import LEAST_PAIRS, MARGIN, Speedup, speedup
-from oildrop.rules.prefix_cache import looks_for_cache
+from oildrop.rules.measures.served_cache import prompt_tokens_of
+from oildrop.rules.prefix_cache import declares_cache, looks_for_cache
+
+REPEAT = "repeat the run with an unchanged harness"
+ENDPOINT = "endpoint"
+"""The backend of a run that asks a server that somebody else runs."""
 
 DECLARE = {
     True: "declare the server's prefix cache with --set endpoint.prefix_cache=on, or start the server without one",
@@ -29,7 +34,7 @@ def repeated_no_faster(judged: Judged) -> Iterator[Broken]:
         f"{found.low:.2f} at least, {found.pairs} pairs), and no prefix cache was declared"
     )
     yield broken(
-        message, DECLARE[spec.backend == "endpoint"],
+        message, DECLARE[spec.backend == ENDPOINT],
         speedup=found.value, speedup_low=found.low, pairs=found.pairs, margin=MARGIN,
     )  # fmt: skip
 
@@ -44,6 +49,25 @@ def cache_looked_for(judged: Judged) -> Iterator[Broken]:
     pairs = event.value if event is not None else 0
     message = f"{pairs} pairs of a prompt asked again and a new one were answered; {LEAST_PAIRS} tell of a cache"
     yield broken(message, "give the run a later deadline (--timeout)", pairs=pairs, least=LEAST_PAIRS)
+
+
+@rule("R051")
+def prompt_tokens_counted(judged: Judged) -> Iterator[Broken]:
+    """Tokens asked are those of the table; of each prompt at least the last was read."""
+    case, served = judged.case, judged.case.served
+    spec, counts = case.evidence.spec, prompt_tokens_of(case)
+    if spec.backend == ENDPOINT or not declares_cache(spec.settings) or judged.verdict.outcome != "ok" or not served:
+        return
+    if counts is None:
+        yield broken("the log does not say how many prompt tokens were found in the prefix cache", REPEAT)
+        return
+    asked = sum(served.table.input_tokens)
+    if counts.asked != asked:
+        message = f"the engine counted {counts.asked} prompt tokens, the requests brought {asked}"
+        yield broken(message, REPEAT, counted=counts.asked, asked=asked)
+    if not 0 <= counts.cached <= asked - served.count:
+        message = f"{counts.cached} of {asked} prompt tokens were found in the cache, and each prompt's last is read"
+        yield broken(message, REPEAT, cached=counts.cached, asked=asked)
 
 
 def _speedup(judged: Judged) -> Speedup | None:

@@ -8,6 +8,7 @@ from oildrop.rules.case import Case
 from oildrop.rules.measures.devices import device_metrics
 from oildrop.rules.measures.energy import energy_metrics
 from oildrop.rules.measures.resources import busy_metric, memory_metric
+from oildrop.rules.measures.served_cache import hit_rate_metrics
 from oildrop.rules.measures.served_devices import resource_metrics
 from oildrop.rules.measures.served_energy import served_energy_metrics
 from oildrop.rules.measures.served_latency import latency_metrics, lateness_metric
@@ -53,6 +54,7 @@ def _served(case: Case) -> Iterator[Metric]:
     yield from phase_metrics(case)
     yield from answer_metrics(case)
     yield from transfer_metrics(case)
+    yield from hit_rate_metrics(case)
     yield from served_energy_metrics(case)
     yield from served_work_metrics(case)
     yield from resource_metrics(case)

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Sequence
 from oildrop.rules.case import Case
 from oildrop.rules.formulas.latency import percentile
 from oildrop.rules.measures.making import absent, present
+from oildrop.rules.measures.served_cache import uncached_prefill
 from oildrop.rules.measures.served_devices import devices_that_served
 from oildrop.rules.measures.served_latency import NO_TABLE, NO_TOKENS
+from oildrop.rules.prefix_cache import declares_cache
 from oildrop.rules.records import Metric
 from oildrop.rules.rulebook import Bounds
 from oildrop.rules.served import Served
@@ -67,7 +69,10 @@ def _token_rates(case: Case, served: Served, wall_s: float) -> Iterator[Metric]:
         yield _over_wall(name, served.output_tokens / devices, wall_s, served)
     tpots_s = [value for value in served.tpots_s if value is not None]
     yield _median("output_tokens_per_s_per_user", [1 / value if value else math.inf for value in tpots_s], served)
-    yield _median("prefill_tokens_per_s", served.prefill_rates_per_s, served)
+    if declares_cache(case.evidence.spec.settings):
+        yield uncached_prefill(case, served)
+    else:
+        yield _median("prefill_tokens_per_s", served.prefill_rates_per_s, served)
     yield _median("decode_tokens_per_s", served.decode_rates_per_s, served)
 
 

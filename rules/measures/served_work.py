@@ -11,6 +11,7 @@ from oildrop.rules.measures.making import absent, present
 from oildrop.rules.measures.served_devices import unlike_devices
 from oildrop.rules.measures.served_phases import Phase, engine_phases
 from oildrop.rules.measures.work import peak_of
+from oildrop.rules.prefix_cache import declares_cache
 from oildrop.rules.records import Metric
 
 MODEL = "served_model_flops/1"
@@ -52,6 +53,8 @@ def _model_flop_per_s(case: Case) -> float | str:
     if flops_of is None:
         return "the rulebook has no FLOPs formula for this benchmark"
     table, settings = served.table, case.evidence.spec.settings
+    if declares_cache(settings):
+        return "prompt tokens found in the prefix cache were not worked out again: FLOPs that were done are not known"
     try:
         flops = sum(flops_of(settings, table.input_tokens[row], table.output_tokens[row]) for row in served.answered)
     except (KeyError, TypeError, ValueError):

@@ -39,13 +39,15 @@ def system_address(system_id: str) -> str:
     return f"systems/{slug(system_id)}.html"
 
 
-def board_slug(benchmark: str, tier: str, scenario: str | None = None) -> str:
+def board_slug(benchmark: str, tier: str, scenario: str | None = None, track: str | None = None) -> str:
     """A benchmark's tier as a file name that no other has: `lm-pretrain-nano`, `lm-generate-nano.in.server`.
 
-    A tier with a dash in it is set off by a dot, which no part can hold; so a scenario by two.
+    A tier with a dash in it is set off by a dot, which no part can hold; so a scenario by two, and what sets its runs
+    apart (`rules.prefix_cache.track_of`).
     """
     between = "." if "-" in slug(tier) else "-"
-    return f"{slug(benchmark)}{between}{slug(tier)}{f'.in.{slug(scenario)}' if scenario else ''}"
+    place = f"{slug(benchmark)}{between}{slug(tier)}{f'.in.{slug(scenario)}' if scenario else ''}"
+    return f"{place}.with.{slug(track.replace(', ', '-').replace(' ', '-'))}" if track else place
 
 
 def page_name(stem: str, page: int, suffix: str = ".html") -> str:

@@ -1,4 +1,4 @@
-"""What is compared with what: runs grouped into boards (benchmark, tier and scenario) of configurations."""
+"""What is compared with what: runs grouped into boards (benchmark, tier, scenario, track) of configurations."""
 
 from __future__ import annotations
 
@@ -37,18 +37,24 @@ class Configuration:
 
 @dataclass(frozen=True, kw_only=True)
 class Board:
-    """One benchmark at one tier, served ones in one scenario: all its configurations, best first, none left out."""
+    """One benchmark at one tier, served ones in one scenario: all its configurations, best first, none left out.
+
+    Attributes:
+        track: What sets its runs apart from those of another board (as of `Summary`); None: nothing.
+    """
 
     benchmark: str
     tier: str
     scenario: str | None
+    track: str | None
     slug: str
     configurations: tuple[Configuration, ...]
 
     @property
     def where(self) -> str:
-        """Tier and scenario in words."""
-        return self.tier if self.scenario is None else f"{self.tier} {self.scenario}"
+        """Tier, scenario and track in words."""
+        place = self.tier if self.scenario is None else f"{self.tier} {self.scenario}"
+        return place if self.track is None else f"{place}, {self.track}"
 
     @property
     def name(self) -> str:
@@ -73,22 +79,24 @@ def boards_of(rows: Sequence[RunRow]) -> list[Board]:
     for row, run in zip(rows, runs, strict=True):
         groups.setdefault(run.configuration, []).append(row)
     summaries = {summary.configuration: summary for summary in summarise(runs)}
-    boards: dict[tuple[str, str, str], list[Configuration]] = {}
+    boards: dict[tuple[str, str, str, str], list[Configuration]] = {}
     for place, group in groups.items():
         summary = summaries.get(place) or _without_headline(group)
         configuration = Configuration(
             summary=summary, rank=None, anchor=f"c-{key_of(*place)}", rows=tuple(sorted(group, key=_run_order))
         )
-        boards.setdefault((summary.benchmark, summary.tier, summary.scenario or ""), []).append(configuration)
+        board = (summary.benchmark, summary.tier, summary.scenario or "", summary.track or "")
+        boards.setdefault(board, []).append(configuration)
     return [
         Board(
             benchmark=benchmark,
             tier=tier,
             scenario=scenario or None,
-            slug=board_slug(benchmark, tier, scenario or None),
+            track=track or None,
+            slug=board_slug(benchmark, tier, scenario or None, track or None),
             configurations=tuple(sorted(_with_ranks(members), key=_configuration_order)),
         )
-        for (benchmark, tier, scenario), members in sorted(boards.items(), key=_board_order)
+        for (benchmark, tier, scenario, track), members in sorted(boards.items(), key=_board_order)
     ]
 
 

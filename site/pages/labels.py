@@ -11,6 +11,7 @@ from markupsafe import Markup
 from oildrop.results.rows import RunRow
 from oildrop.rules.catalogue import CATALOGUE
 from oildrop.rules.outcomes import MEANINGS
+from oildrop.rules.prefix_cache import track_of
 from oildrop.rules.records import Metric, RunSpec
 from oildrop.rules.system import Declared, System
 from oildrop.site.pages.formats import escaped, number, scalar_text
@@ -88,8 +89,10 @@ def given_rate_text(rate_per_s: float | None) -> str:
 
 
 def place_text(spec: RunSpec) -> str:
-    """Benchmark and tier, and of a served run its scenario."""
-    return " ".join(word for word in (spec.benchmark, spec.tier, spec.scenario) if word)
+    """Benchmark and tier, and of a served run its scenario and what sets it apart."""
+    place = " ".join(word for word in (spec.benchmark, spec.tier, spec.scenario) if word)
+    track = track_of(spec.settings)
+    return place if track is None else f"{place}, {track}"
 
 
 def framework_text(system: System | None, backend: str) -> str:

@@ -61,6 +61,8 @@ def summary_sentence(summary: dict[str, Any]) -> str:
     scenario = f" {summary['scenario']}" if summary.get("scenario") else ""
     if summary.get("rate_per_s") is not None:
         scenario += f" at {summary['rate_per_s']:g} queries/s"
+    if summary.get("track"):
+        scenario += f", {summary['track']},"
     where = f"{summary['benchmark']} {summary['tier']}{scenario} on {summary['backend']}, {summary['division']}"
     counts = f"{summary['ok']} of {summary['runs']} runs ok"
     return f"{where}: {counts}; {_estimate_text(summary)}{_standing_text(summary)}."

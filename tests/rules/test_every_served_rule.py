@@ -134,6 +134,12 @@ def stolen_time(run: Any) -> None:
     )
 
 
+def with_cache(run: Any, **counts: int) -> None:
+    """It declares a prefix cache: 100 prompts of 8 tokens."""
+    change(run, **{"execution.prefix_cache": "on"})
+    run.find(keys.SERVED)["meta"].update({f"prompt_tokens_{name}": count for name, count in counts.items()})
+
+
 def answered_from_a_cache(run: Any) -> None:
     meta = run.find(keys.REPEATS)["meta"]
     meta["repeated_ns"] = [round(new_ns / 1.3) for new_ns in meta["new_ns"]]
@@ -182,6 +188,7 @@ BREAKERS: dict[str, Callable[[Any], None]] = {
     **{rule: breaker for rule, breaker in METER_BREAKERS.items() if rule != "R064"},  # which is asked of steps
     "R048": answered_from_a_cache,
     "R049": lambda run: run.drop(keys.REPEATS),
+    "R051": lambda run: with_cache(run, asked=800, cached=701),
     "R050": cancelled_while_serving,
     "R053": lambda run: run.find(keys.SERVED)["meta"].update(
         tokens_counted_twice={"answers": 100, "differ": 3, "most": 2}
@@ -316,6 +323,16 @@ def test_a_picked_request_that_failed_makes_room_for_the_next(served_run: Any) -
 def test_assessed_answers_are_scored_and_compared_whole(served_run: Any, columns: dict[str, list[int]]) -> None:
     served_run.answers.update(columns)
     assert findings_of(served_run) == {"R040"}
+
+
+@pytest.mark.parametrize(
+    ("counts", "found"),
+    [({"asked": 800, "cached": 700}, False), ({"asked": 800, "cached": 0}, False), ({"asked": 792, "cached": 0}, True),
+     ({"asked": 800, "cached": 701}, True), ({"asked": 800, "cached": -1}, True), ({}, True), ({"asked": 800}, True)],
+)  # fmt: skip
+def test_prompt_tokens_of_a_cache_are_held_to_the_table(served_run: Any, counts: dict[str, int], found: bool) -> None:
+    with_cache(served_run, **counts)
+    assert ("R051" in findings_of(served_run)) is found
 
 
 @pytest.mark.parametrize("key", ["execution.prefix_cache", "endpoint.prefix_cache"])

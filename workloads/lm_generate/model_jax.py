@@ -138,6 +138,14 @@ class JaxGenerator:
         row_L2KTD[..., :length, :] = cache.view(row_L2KTD.dtype)
         self._cache = jax.block_until_ready(self._put_row(self._cache, np.int32(slot), row_L2KTD))
 
+    def keep(self, slot: int, length: int) -> Array:
+        """The whole row, [L, 2, K, positions, D], so that there is one graph."""
+        return self._row(self._cache, np.int32(slot))
+
+    def give(self, slot: int, kept: Array, length: int) -> None:
+        """Likewise: what lies behind `length` never shows."""
+        self._cache = self._put_row(self._cache, np.int32(slot), kept)
+
     def _stream(self, prompts: Sequence[Tokens], slots_B: Tokens, count: int, start: int = 0) -> Array:
         """The residual stream of `prompts`, filled up to `count` of them, which go into `slots_B`."""
         tokens_BT = np.zeros((count, bucket_of(max(map(len, prompts)), self._lengths)), dtype=np.int32)
@@ -160,11 +168,6 @@ class JaxGenerator:
         for span in self._spans:
             ends = np.unique(np.array([0, span - 1], dtype=np.int32))
             self.greedy(self.decode(ends, np.zeros_like(ends), np.zeros_like(ends)))
-
-
-def _spans(slots: int) -> tuple[int, ...]:
-    """Numbers of rows that a step may go over: powers of two, and all of them."""
-    return (*(2**i for i in range((slots - 1).bit_length())), slots)
         if self._settings["execution.draft"]:
             self._run_extensions()
 
@@ -176,3 +179,8 @@ def _spans(slots: int) -> tuple[int, ...]:
                 np.zeros(min(width, self._shape.positions), dtype=np.int32),
             )
             self.greedy(self.extend(rows_B, [tokens] * span, np.zeros_like(rows_B)))
+
+
+def _spans(slots: int) -> tuple[int, ...]:
+    """Numbers of rows that a step may go over: powers of two, and all of them."""
+    return (*(2**i for i in range((slots - 1).bit_length())), slots)

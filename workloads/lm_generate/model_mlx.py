@@ -108,6 +108,18 @@ class MlxGenerator:
             part[1][slot, :, :length] = new_2KTD[1]
         mx.eval(self._cache.parts)
 
+    def keep(self, slot: int, length: int) -> list[list[mx.array]]:
+        """Keys and values of each layer, [K, T, D]."""
+        kept = [[mx.contiguous(whole[slot, :, :length]) for whole in part] for part in self._cache.parts]
+        mx.eval(kept)
+        return kept
+
+    def give(self, slot: int, kept: list[list[mx.array]], length: int) -> None:
+        """Into every layer's arrays."""
+        for part, row in zip(self._cache.parts, kept, strict=True):
+            for whole, own_KTD in zip(part, row, strict=True):
+                whole[slot, :, :length] = own_KTD[:, :length]
+
     def _started(self, logits: mx.array) -> Answers:
         """What was asked for and the cache behind it, given to the device at once; MLX would wait until it is read."""
         answers = Answers(logits, mx.argmax(logits, axis=-1))

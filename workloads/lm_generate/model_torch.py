@@ -141,6 +141,14 @@ class TorchGenerator:
         self._cache_L2RKTD[:, :, slot, :, : cache_L2KTD.shape[3]] = cache_L2KTD
         self._cache_L2RKTD[0, 0, slot, 0, 0, 0].item()  # To read one number is to wait for what was asked before.
 
+    def keep(self, slot: int, length: int) -> Tensor:
+        """[L, 2, K, T, D] as the cache has it."""
+        return self._cache_L2RKTD[:, :, slot, :, :length].clone()
+
+    def give(self, slot: int, kept: Tensor, length: int) -> None:
+        """Likewise."""
+        self._cache_L2RKTD[:, :, slot, :, :length] = kept[..., :length, :]
+
     def _put(self, array: NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(array).to(self._handle)
 

@@ -61,7 +61,7 @@ def assess(
     """
     indices = sorted(answers)
     prompts = [requests.prompt(index) for index in indices]
-    losses = _prompt_losses(prompts, served, at_once)
+    losses = _prompt_losses(prompts, served, at_once, requests.own_from)
     contexts = [np.array([*p, *answers[i][:-1]], dtype=np.int32) for i, p in zip(indices, prompts, strict=True)]
     agreed = []
     for index, prompt, logits_TV in zip(indices, prompts, _logits(contexts, reference, at_once), strict=True):
@@ -70,18 +70,18 @@ def assess(
         index=np.array(indices, dtype=np.int64),
         loss_nats=np.array(losses, dtype=np.float64),
         source_nats=np.array([requests.source_nats(index) for index in indices], dtype=np.float64),
-        token_count=np.array([len(prompt) - 1 for prompt in prompts], dtype=np.int64),
+        token_count=np.array([len(prompt) - requests.own_from for prompt in prompts], dtype=np.int64),
         agreed_count=np.array(agreed, dtype=np.int64),
         compared_count=np.array([len(answers[index]) for index in indices], dtype=np.int64),
     )
 
 
-def _prompt_losses(prompts: Sequence[Tokens], served: Generator, at_once: int) -> list[float]:
-    """-ln q of each prompt's tokens after the first, summed, in nats."""
+def _prompt_losses(prompts: Sequence[Tokens], served: Generator, at_once: int, own_from: int) -> list[float]:
+    """-ln q of each prompt's tokens from place `own_from` on, summed, in nats."""
     losses = []
     for prompt, logits_TV in zip(prompts, _logits(prompts, served.prompt_logits, at_once), strict=True):
-        shares_TV = log_softmax(logits_TV[:-1].astype(np.float64))
-        losses.append(-float(np.take_along_axis(shares_TV, prompt[1:, None].astype(np.int64), axis=-1).sum()))
+        shares_TV = log_softmax(logits_TV[own_from - 1 : -1].astype(np.float64))
+        losses.append(-float(np.take_along_axis(shares_TV, prompt[own_from:, None].astype(np.int64), axis=-1).sum()))
     return losses
 
 

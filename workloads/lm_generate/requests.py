@@ -3,7 +3,8 @@
 Request i's prompt is the beginning of document i of part `serve` of the language, its start token included. Two
 prompts that came out equal would let an answer come from a cache, so the later one is drawn again, from document i of
 part `serve/1`, and so on. Where rows hold `requests.depth_tokens` before any prompt, a prompt is what follows them in a
-document that begins with them; they are counted nowhere.
+document that begins with them; they are counted nowhere. Prompts that share a beginning (`shared_beginnings.py`) are
+longer than it, so that each has a token of its own.
 
 Shape suffixes: N requests of a block, L tokens of the longest prompt.
 """
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from oildrop.rules.errors import UsageError
 from oildrop.workloads.integers import WORDS_PER_BLOCK, raw_words
+from oildrop.workloads.lm_generate.shared_beginnings import shared_tokens
 from oildrop.workloads.lm_pretrain.source import Source
 from oildrop.workloads.protocols import RequestSize, Settings
 
@@ -29,15 +31,22 @@ class Requests:
     """The requests of one seed, made a block at a time and kept.
 
     Args:
-        source: The language.
+        source: The language, as `source_of` makes it of the same settings.
         seed: The run's.
+
+    Attributes:
+        own_from: Place of the first token of a prompt that is its own: before it stand the start token, or what it
+            shares with others.
     """
 
     def __init__(self, settings: Settings, source: Source, seed: int) -> None:
         self._source, self._seed = source, seed
         self._depth = int(settings["requests.depth_tokens"])
         self._repeated = settings["requests.prompts"] == "repeated"
-        self._prompt_range = _range(settings, "prompt")
+        shared = shared_tokens(settings)
+        self.own_from = max(shared, 1)
+        least, most = _range(settings, "prompt")
+        self._prompt_range = max(least, shared + 1), most
         self._output_range = _range(settings, "output")
         self._sizes: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
         self._prompts: list[NDArray[np.int32]] = []
@@ -66,7 +75,7 @@ class Requests:
         return self._source.held_tokens(self._seed, self._depth) if self._depth else np.zeros(0, dtype=np.int32)
 
     def source_nats(self, index: int) -> float:
-        """The source's own -ln p of the prompt after its first token, in nats."""
+        """The source's own -ln p of the prompt from `own_from` on, in nats."""
         return self._source_nats[self._made(index)]
 
     def prepare(self, count: int) -> None:
@@ -100,7 +109,7 @@ class Requests:
             prompt_L = tokens_L[:length].copy()
             self._seen.add(prompt_L.tobytes())
             self._prompts.append(prompt_L)
-            self._source_nats.append(float(information_L[length - 1] - information_L[0]))
+            self._source_nats.append(float(information_L[length - 1] - information_L[self.own_from - 1]))
 
     def _block_sizes(self, block: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Lengths of the prompts and answers of one block, int64 [N] each."""

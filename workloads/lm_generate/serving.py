@@ -22,20 +22,21 @@ from oildrop.workloads.lm_generate.at_depth import AtDepth, behind
 from oildrop.workloads.lm_generate.batcher import Batcher, Waiting
 from oildrop.workloads.lm_generate.disaggregated import Disaggregated
 from oildrop.workloads.lm_generate.draft import Draft, draft_settings, draft_weights
+from oildrop.workloads.lm_generate.prefix_cached import PrefixCached, prefix_cached
 from oildrop.workloads.lm_generate.requests import Requests
 from oildrop.workloads.lm_generate.sampling import sampler_of
 from oildrop.workloads.lm_generate.shapes import model_shape
+from oildrop.workloads.lm_generate.shared_beginnings import source_of
 from oildrop.workloads.lm_generate.speculative import SpeculativeBatcher, batcher_of
 from oildrop.workloads.lm_generate.traffic import cache_bytes, weight_bytes
 from oildrop.workloads.lm_pretrain import reference
-from oildrop.workloads.lm_pretrain.grammar import grammar_of
-from oildrop.workloads.lm_pretrain.source import Source
 from oildrop.workloads.protocols import (
     Assessment,
     Device,
     Drafts,
     Emission,
     EngineTime,
+    PromptTokens,
     RequestSize,
     Settings,
     Transfers,
@@ -80,7 +81,7 @@ class LmGenerate:
                 f"data.manifest = {self._settings['data.manifest']}: lm-generate asks in the generated language alone; "
                 "leave it empty"
             )
-        self._source = Source(grammar_of(self._settings))
+        self._source = source_of(self._settings)
 
     def prefill_through(self, link: Link) -> None:
         """Every engine is then a pair."""
@@ -97,6 +98,10 @@ class LmGenerate:
     def engine_time(self) -> EngineTime:
         """Of the batcher that answers requests."""
         return self._batcher.stopwatch.read()
+
+    def prompt_tokens(self) -> PromptTokens | None:
+        """Of the engine that answers requests."""
+        return self._generator.read if isinstance(self._generator, PrefixCached) else None
 
     def build(self) -> None:
         """Make the engine with its graphs, and that of its draft."""
@@ -144,6 +149,8 @@ class LmGenerate:
             batcher.admit([Waiting(index=i, prompt=prompt, output_tokens=1 + i % output) for i in range(slots)])
             while batcher.step():
                 pass
+        if isinstance(self._generator, PrefixCached):
+            self._generator.forget()
 
     def size(self, index: int) -> RequestSize:
         """Tokens of prompt and answer."""
@@ -205,6 +212,7 @@ class LmGenerate:
         if self._settings["requests.depth_tokens"]:
             rows, at_once = (int(settings[f"execution.{key}"]) for key in ("slots", "prefill_requests"))
             generator = AtDepth(generator, rows, at_once)
+        generator = prefix_cached(generator, settings)
         generator.build()
         return generator
 

@@ -17,6 +17,9 @@ PROMPTS = {3: [0, 2, 1], 5: [0, 1]}
 class Asked:
     """Two requests."""
 
+    def __init__(self, own_from: int = 1) -> None:
+        self.own_from = own_from
+
     def prompt(self, index: int) -> Any:
         return np.array(PROMPTS[index], dtype=np.int32)
 
@@ -34,8 +37,10 @@ class Served:
     prompt_logits = staticmethod(lambda tokens_BT: bigram(tokens_BT).astype(np.float32))
 
 
-def assess(answers: dict[int, tuple[int, ...]], settings: dict[str, Any], reference: Any = bigram) -> Any:
-    asked: Any = Asked()
+def assess(
+    answers: dict[int, tuple[int, ...]], settings: dict[str, Any], reference: Any = bigram, own_from: int = 1
+) -> Any:
+    asked: Any = Asked(own_from)
     served: Any = Served()
     return quality.assess(answers, asked, served, reference, quality.agreement_of(settings, 9), at_once=1)
 
@@ -47,6 +52,12 @@ def test_losses_are_those_of_the_prompts_tokens_after_the_first() -> None:
     assert found.loss_nats == pytest.approx([math.log(4) + math.log(8), math.log(2)], rel=1e-6)
     assert found.source_nats.tolist() == [1.5, 0.25]
     assert found.token_count.tolist() == [2, 1]
+
+
+def test_what_prompts_share_is_not_scored() -> None:
+    found = assess({3: (2, 3)}, {"sampling.method": "greedy"}, own_from=2)
+    assert found.loss_nats == pytest.approx([math.log(8)], rel=1e-6)  # 2 to 1
+    assert (found.token_count.tolist(), found.agreed_count.tolist()) == ([1], [2])
 
 
 def test_a_token_agrees_that_is_the_likeliest_after_all_before_it() -> None:
