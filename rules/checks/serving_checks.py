@@ -36,7 +36,7 @@ def long_enough(judged: Judged) -> Iterator[Broken]:
 
 @rule("R035")
 def arrivals_are_the_rulebooks(judged: Judged) -> Iterator[Broken]:
-    """Scheduled times follow from seed and rate; nothing is issued before it is due."""
+    """Scheduled times follow from seed and rate, or from the answers before; nothing is issued before it is due."""
     served, spec = judged.case.served, judged.case.evidence.spec
     if served is None:
         return
@@ -44,6 +44,7 @@ def arrivals_are_the_rulebooks(judged: Judged) -> Iterator[Broken]:
     if early:
         yield broken(f"{early} of {served.count} requests were issued before they were due", REPEAT, early=early)
     if spec.scenario not in WITH_ARRIVALS:
+        yield from _late_dues(judged, served)
         return
     if spec.rate_per_s is None:
         yield broken(f"the run says no rate, which scenario {spec.scenario} needs", REPEAT)
@@ -60,6 +61,49 @@ def arrivals_are_the_rulebooks(judged: Judged) -> Iterator[Broken]:
         query, at, wanted = wrong
         message = f"query {query} was due at {at} ns; seed and rate say {wanted} ns"
         yield broken(message, REPEAT, query=query, scheduled_ns=at, expected_ns=wanted)
+
+
+def _late_dues(judged: Judged, served: Served) -> Iterator[Broken]:
+    """Whether in a closed loop queries were due as soon as answers had made room for them."""
+    streams = _streams(judged)
+    gaps_s = idle_gaps_s(served, streams) if streams is not None else []
+    if not gaps_s:
+        return
+    found_s = percentile(sorted(gaps_s), 0.99)
+    median_s = percentile(sorted(served.request_latencies_s[row] for row in served.answered), 0.5)
+    limit_s = max(LATENESS_FLOOR_S, LATENESS_SHARE * median_s)
+    if found_s > limit_s:
+        message = (
+            f"1 in 100 queries was due {found_s:.3g} s or more after the answer that made room for it; at most "
+            f"{limit_s:.3g} s"
+        )
+        yield broken(message, REPEAT, gap_s_p99=found_s, limit_s=limit_s)
+
+
+def _streams(judged: Judged) -> int | None:
+    """Queries in flight of a closed loop; None where the scenario is none, or does not say."""
+    spec = judged.case.evidence.spec
+    if spec.scenario == "concurrency":
+        streams = spec.settings.get("scenario.concurrency")
+        return streams if isinstance(streams, int) and streams > 0 else None
+    return 1 if spec.scenario in ("single-stream", "multi-stream") else None
+
+
+def idle_gaps_s(served: Served, streams: int) -> list[float]:
+    """Time from each answer of a closed loop to when the query was due for which it made room.
+
+    The n-th end makes room for query `streams` + n. The end of a query that failed is in no row: those after it are
+    then held against later ends, so that failures make gaps shorter and never longer.
+    """
+    due_ns: dict[int, int] = {}
+    end_ns: dict[int, int | None] = {}
+    rows = zip(served.table.query, served.table.scheduled_ns, served.spans_ns, strict=True)
+    for query, scheduled_ns, span in rows:
+        due_ns[query] = min(scheduled_ns, due_ns.get(query, scheduled_ns))
+        before = end_ns.get(query, 0)
+        end_ns[query] = None if span is None or before is None else max(span[1], before)
+    ends = sorted(end for end in end_ns.values() if end is not None)
+    return [(due - end) / 1e9 for due, end in zip(sorted(due_ns.values())[streams:], ends, strict=False)]
 
 
 @rule("R036")

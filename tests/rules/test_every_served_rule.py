@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from meter_breakers import METER_BREAKERS, sound_meter
 
 from oildrop.rules import keys
+from oildrop.rules.checks.serving_checks import idle_gaps_s
 from oildrop.rules.evidence import Problem, Series
 from oildrop.rules.formulas.words import stream
 from oildrop.rules.judge import judge
+from oildrop.rules.served import Served
 
 SECOND = 1_000_000_000
 MS = 1_000_000
@@ -243,6 +246,33 @@ def test_a_schedule_of_ones_own_is_found(make_served: Any) -> None:
     for name in ("scheduled_ns", "issued_ns", "first_ns", "last_ns"):
         run.requests[name][40] += 1
     assert findings_of(run) == {"R035"}
+
+
+def rested(run: Any, rest_ns: int) -> None:
+    """Every request of a closed loop is due, issued and answered so much later than the one before it allowed."""
+    for name in ("scheduled_ns", "issued_ns", "first_ns", "last_ns"):
+        run.requests[name] = [at + k * rest_ns for k, at in enumerate(run.requests[name])]
+    for row in run.rows:
+        if row["t_ns"] > 2 * SECOND:
+            row["t_ns"] += 100 * rest_ns
+            if "received_ns" in row["meta"]:
+                row["meta"]["received_ns"] += 100 * rest_ns
+
+
+@pytest.mark.parametrize(("rest_ms", "found"), [(3, set()), (4, {"R035"})])
+def test_a_closed_loop_that_rests_after_its_answers_is_found(served_run: Any, rest_ms: int, found: set[str]) -> None:
+    """The median latency is 32 ms: over 3.2 ms is too long, though each request was issued when it was due."""
+    rested(served_run, rest_ms * MS)
+    assert findings_of(served_run) == found
+
+
+def test_gaps_of_several_streams_count_from_the_answer_that_made_room(served_run: Any) -> None:
+    """Two at a time: the third query has room after the first end, at 4 ns, the fourth after the second, at 5 ns."""
+    columns = {"query": (0, 1, 2, 3), "scheduled_ns": (0, 0, 5, 9), "first_ns": (4, 3, 6, 9), "last_ns": (5, 4, 8, 9)}
+    table = replace(served_run.evidence().requests, **columns, outcome=("ok",) * 4)
+    assert idle_gaps_s(Served(table), 2) == pytest.approx([1e-9, 4e-9])
+    failed = replace(table, outcome=("ok", "cut", "ok", "ok"))
+    assert idle_gaps_s(Served(failed), 2) == pytest.approx([0.0, 1e-9])
 
 
 def test_another_rate_than_the_one_said_is_found(make_served: Any) -> None:
