@@ -12,6 +12,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +70,12 @@ def describe(smi: Any) -> dict[str, Any]:
         raise MeterError(f"the devices could not be listed: {_words(error)}") from error
     devices = []
     for handle in handles:
-        address = _ask(smi, lambda handle=handle: smi.amdsmi_get_gpu_device_bdf(handle))
+        address = _ask(smi, partial(smi.amdsmi_get_gpu_device_bdf, handle))
         if address is None:
             continue
-        asic = _ask(smi, lambda handle=handle: smi.amdsmi_get_gpu_asic_info(handle)) or {}
+        asic = _ask(smi, partial(smi.amdsmi_get_gpu_asic_info, handle)) or {}
         serial = str(asic.get("asic_serial", "")).lower().removeprefix("0x")
-        uuid = _ask(smi, lambda handle=handle: smi.amdsmi_get_gpu_device_uuid(handle))
+        uuid = _ask(smi, partial(smi.amdsmi_get_gpu_device_uuid, handle))
         devices.append({"address": address, "serial": serial, "uuid": uuid})
     return {"devices": devices}
 
