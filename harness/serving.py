@@ -32,7 +32,16 @@ from oildrop.rules.rulebook import Benchmark, Terms, gate_settings
 from oildrop.rules.served import OK
 from oildrop.workloads.cores import physical_cores
 from oildrop.workloads.kept_weights import DamagedCheckpoint
-from oildrop.workloads.protocols import Device, EngineTime, PrefixCaching, PromptTokens, ServeTask, Timed
+from oildrop.workloads.protocols import (
+    Device,
+    Drafting,
+    Drafts,
+    EngineTime,
+    PrefixCaching,
+    PromptTokens,
+    ServeTask,
+    Timed,
+)
 from oildrop.workloads.registry import make_serve_task
 from oildrop.workloads.weights_hash import weights_sha256
 
@@ -146,6 +155,7 @@ def _serve(
     changes = Increments(ledger, task.size)
     with quiet_heap():
         before, earlier, known = transfers_of(task), engine_time_of(task), prompt_tokens_of(task)
+        proposed = drafts_of(task)
         start_ns = time.monotonic_ns()
         emitter.emit(keys.RUN_START, at_ns=start_ns)
         emitter.emit(keys.PHASE, "serve", at_ns=start_ns)
@@ -167,6 +177,9 @@ def _serve(
         meta |= {f"engine_{name}": total for name, total in asdict(spent.since(earlier)).items()}
     if read is not None and known is not None:
         meta |= {f"prompt_tokens_{name}": total for name, total in asdict(read.since(known)).items()}
+    drafted = drafts_of(task)
+    if drafted is not None and proposed is not None:
+        meta |= {f"draft_{name}": total for name, total in asdict(drafted.since(proposed)).items()}
     emitter.emit(keys.SERVED, ledger.queries, meta, at_ns=stop_ns)
     return requests, stopped_by, journal
 
@@ -181,6 +194,11 @@ def _write_changes(changes: Increments, path: Path) -> bool:
 def prompt_tokens_of(task: ServeTask) -> PromptTokens | None:
     """What `task` has been asked and has found in its prefix cache so far; None of one without."""
     return task.prompt_tokens() if isinstance(task, PrefixCaching) else None
+
+
+def drafts_of(task: ServeTask) -> Drafts | None:
+    """What a draft has proposed to `task`'s model so far; None where none is declared."""
+    return task.drafts() if isinstance(task, Drafting) else None
 
 
 def engine_time_of(task: ServeTask) -> EngineTime | None:

@@ -14,7 +14,8 @@ _TIMES = {
                   "In scenario multi-stream that of a query: its slowest answer"),
     "ttft_s": ("TTFT", "Time to first token: from the scheduled time of a request to its first token"),
     "tpot_s": ("TPOT", "Time per output token of a request, the first left out: (last - first) / (n - 1)"),
-    "itl_s": ("ITL", "Inter-token latency: times between neighbouring tokens, those of all requests pooled"),
+    "itl_s": ("ITL", "Inter-token latency: times between neighbouring tokens, those of all requests pooled. Tokens of "
+              "one step of a model with a draft share a time stamp: their gaps are 0 and are pooled too"),
 }  # fmt: skip
 """Label and text by name; each has a mean and three percentiles."""
 
@@ -109,6 +110,16 @@ SERVED: dict[str, MetricMeaning] = {
         "Cache bytes sent", "bytes", "lower",
         "Where prompts are read in a process of their own: bytes of keys and values sent to the decoder; mean over "
         "requests.",
+    ),
+    "draft_acceptance_rate": _m(
+        "Draft tokens accepted", "1", "higher",
+        "Where a draft proposes: tokens that it proposed and the served model accepted, over all that it proposed, "
+        "those after the first that fell included.",
+    ),
+    "draft_acceptance_length": _m(
+        "Tokens a step with a draft", "tokens/step", "higher",
+        "Where a draft proposes: tokens that one step of the served model brought a request, its own included; mean "
+        "over requests and steps.",
     ),
     "greedy_agreement": _m(
         "Agreement with the reference", "1", "higher",

@@ -12,6 +12,7 @@ from oildrop.rules.checks import (
     answer_checks,
     cache_checks,
     convergence_checks,
+    draft_checks,
     log_checks,
     machine_checks,
     power_checks,
@@ -33,7 +34,7 @@ JUDGE_VERSION = "5"
 CHECK_FILES = (
     log_checks, task_checks, convergence_checks, machine_checks, power_checks,
     rank_checks, serving_checks, answer_checks,
-    cache_checks,
+    cache_checks, draft_checks,
 )  # fmt: skip
 """The files whose import fills the table of checks."""
 

@@ -105,6 +105,10 @@ def require_served(
 
 def _require_depth_alone(settings: Mapping[str, Scalar]) -> None:
     """Raises UsageError where rows hold tokens before any prompt and something else would put others there."""
+    draft = settings.get("execution.draft")
+    if draft and (tier.draft is None or tier.draft.name != draft):
+        having = "none" if tier.draft is None else tier.draft.name
+        raise UsageError(f"execution.draft = {draft}: this tier's draft is {having}; leave it empty, or take tier nano")
     for key, off in BESIDE_DEPTH.items() if settings.get("requests.depth_tokens") else ():
         if settings.get(key, off) != off:
             raise UsageError(

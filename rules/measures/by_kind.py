@@ -10,6 +10,7 @@ from oildrop.rules.measures.energy import energy_metrics
 from oildrop.rules.measures.resources import busy_metric, memory_metric
 from oildrop.rules.measures.served_cache import hit_rate_metrics
 from oildrop.rules.measures.served_devices import resource_metrics
+from oildrop.rules.measures.served_draft import draft_metrics
 from oildrop.rules.measures.served_energy import served_energy_metrics
 from oildrop.rules.measures.served_latency import latency_metrics, lateness_metric
 from oildrop.rules.measures.served_phases import phase_metrics
@@ -54,6 +55,7 @@ def _served(case: Case) -> Iterator[Metric]:
     yield from phase_metrics(case)
     yield from answer_metrics(case)
     yield from transfer_metrics(case)
+    yield from draft_metrics(case)
     yield from hit_rate_metrics(case)
     yield from served_energy_metrics(case)
     yield from served_work_metrics(case)

@@ -148,6 +148,13 @@ def answered_from_a_cache(run: Any) -> None:
     meta["repeated_ns"] = [round(new_ns / 1.3) for new_ns in meta["new_ns"]]
 
 
+def with_draft(run: Any, **counts: int) -> None:
+    """It declares a draft: of 100 answers the second and the fourth token after the first came with another each."""
+    change(run, **{"execution.draft": "small", "execution.draft_tokens": 3})
+    run.requests["gaps_ns"] = [(4 * MS, 0, 4 * MS, 0)] * 100
+    run.find(keys.SERVED)["meta"].update({f"draft_{name}": count for name, count in counts.items()})
+
+
 BREAKERS: dict[str, Callable[[Any], None]] = {
     "R001": second_start,
     "R002": changed_file,
@@ -193,6 +200,7 @@ BREAKERS: dict[str, Callable[[Any], None]] = {
     "R049": lambda run: run.drop(keys.REPEATS),
     "R051": lambda run: with_cache(run, asked=800, cached=701),
     "R050": cancelled_while_serving,
+    "R052": lambda run: with_draft(run, verified=200, proposed=500, accepted=201),
     "R053": lambda run: run.find(keys.SERVED)["meta"].update(
         tokens_counted_twice={"answers": 100, "differ": 3, "most": 2}
     ),
@@ -363,6 +371,24 @@ def test_assessed_answers_are_scored_and_compared_whole(served_run: Any, columns
 def test_prompt_tokens_of_a_cache_are_held_to_the_table(served_run: Any, counts: dict[str, int], found: bool) -> None:
     with_cache(served_run, **counts)
     assert ("R051" in findings_of(served_run)) is found
+
+
+@pytest.mark.parametrize(
+    ("counts", "found"),
+    [({"proposed": 500}, False), ({"proposed": 200}, False), ({"proposed": 600}, False), ({"proposed": 601}, True),
+     ({"proposed": 199}, True), ({"proposed": 500, "verified": 199}, True), ({"proposed": 500, "accepted": 199}, True),
+     ({}, True)],
+)  # fmt: skip
+def test_what_a_draft_proposed_is_held_to_the_table(served_run: Any, counts: dict[str, int], found: bool) -> None:
+    with_draft(served_run, **({"verified": 200, "accepted": 200} | counts))
+    assert ("R052" in findings_of(served_run)) is found
+
+
+def test_tokens_that_come_together_need_a_draft_that_is_declared(served_run: Any) -> None:
+    change(served_run, **{"execution.draft": ""})
+    assert "R052" not in findings_of(served_run)
+    served_run.requests["gaps_ns"][7] = (4 * MS, 0, 2 * MS, 2 * MS)
+    assert "R052" in findings_of(served_run)
 
 
 @pytest.mark.parametrize("key", ["execution.prefix_cache", "endpoint.prefix_cache"])
