@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from oildrop.rules import keys
 from oildrop.rules.case import Case
 from oildrop.rules.measures.making import absent, present
+from oildrop.rules.measures.served_cache import prompt_tokens_of
 from oildrop.rules.measures.served_devices import ASKED
 from oildrop.rules.records import Metric
 
@@ -26,7 +27,10 @@ class Phase:
 
 
 def engine_phases(case: Case) -> dict[str, Phase] | str:
-    """Both kinds of step by name, `prefill` and `decode`, or why nothing is known of them."""
+    """Both kinds of step by name, `prefill` and `decode`, or why nothing is known of them.
+
+    Prompt tokens that were found in a declared prefix cache were read in no step.
+    """
     event = case.evidence.first(keys.SERVED)
     meta = {} if event is None else event.meta
     found: dict[str, Phase] = {}
@@ -36,6 +40,9 @@ def engine_phases(case: Case) -> dict[str, Phase] | str:
         if len(numbers) < len(totals):
             return why_unknown(case)
         found[name] = Phase(**numbers)
+    cached = prompt_tokens_of(case)
+    if cached is not None:
+        found["prefill"] = replace(found["prefill"], tokens=max(found["prefill"].tokens - cached.cached, 0))
     run_s, both_s = case.timeline.run_s, sum(phase.ns for phase in found.values()) / 1e9
     if run_s and both_s > run_s and not reads_elsewhere(case):
         return f"the log has steps of {both_s:.3f} s, longer than the run of {run_s:.3f} s"

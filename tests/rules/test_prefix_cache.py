@@ -38,6 +38,17 @@ def test_the_hit_rate_is_cached_over_asked_and_cached_tokens_are_no_work(served_
     assert found["mfu"].value is None
 
 
+def test_an_engines_steps_read_what_was_not_found(served_run: Any) -> None:
+    """Prompts of 800 tokens in steps of half a second together, 600 of them found."""
+    steps = {f"engine_{phase}_{name}": value for phase, tokens in (("prefill", 800), ("decode", 400))
+             for name, value in (("ns", 500_000_000), ("steps", 50), ("tokens", tokens))}  # fmt: skip
+    served_run.find(keys.SERVED)["meta"].update(steps)
+    assert headlines(served_run)["engine_prefill_tokens_per_s"].value == pytest.approx(1600)
+    with_cache(served_run, asked=800, cached=600)
+    assert headlines(served_run)["engine_prefill_tokens_per_s"].value == pytest.approx(400)
+    assert headlines(served_run)["engine_decode_tokens_per_s"].value == pytest.approx(800)
+
+
 def test_a_request_that_failed_leaves_no_rate_of_what_was_read(served_run: Any) -> None:
     with_cache(served_run, asked=800, cached=600)
     served_run.fail(5, "cut")

@@ -4,7 +4,7 @@ Request i's prompt is the beginning of document i of part `serve` of the languag
 prompts that came out equal would let an answer come from a cache, so the later one is drawn again, from document i of
 part `serve/1`, and so on. Where rows hold `requests.depth_tokens` before any prompt, a prompt is what follows them in a
 document that begins with them; they are counted nowhere. Prompts that share a beginning (`shared_beginnings.py`) are
-longer than it, so that each has a token of its own.
+longer than it by `requests.prompt_tokens_min` at least, so that no two need be equal.
 
 Shape suffixes: N requests of a block, L tokens of the longest prompt.
 """
@@ -46,7 +46,7 @@ class Requests:
         shared = shared_tokens(settings)
         self.own_from = max(shared, 1)
         least, most = _range(settings, "prompt")
-        self._prompt_range = max(least, shared + 1), most
+        self._prompt_range = shared + least, most
         self._output_range = _range(settings, "output")
         self._sizes: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
         self._prompts: list[NDArray[np.int32]] = []

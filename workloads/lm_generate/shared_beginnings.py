@@ -50,13 +50,14 @@ def source_of(settings: Settings) -> Source:
     Raises:
         UsageError: A beginning leaves no room for a token of the request's own, or comes at depth.
     """
-    shared, longest = shared_tokens(settings), int(settings["requests.prompt_tokens_max"])
+    shared = shared_tokens(settings)
+    own, longest = (int(settings[f"requests.prompt_tokens_{end}"]) for end in ("min", "max"))
     if not shared:
         return Source(grammar_of(settings))
-    if shared >= longest:
+    if shared + own > longest:
         raise UsageError(
             f"requests.shared_prefix_tokens = {shared}: prompts have requests.prompt_tokens_max = {longest} tokens, "
-            "one of them their own at least; ask for fewer"
+            f"requests.prompt_tokens_min = {own} of them their own at least; ask for {max(longest - own, 0)} or fewer"
         )
     if int(settings.get("requests.depth_tokens", 0)):
         raise UsageError("requests.shared_prefix_tokens and requests.depth_tokens: set one of them to 0")

@@ -38,7 +38,7 @@ def test_prompts_of_a_family_begin_alike_and_every_one_is_longer(requests: Reque
     beginnings = {family[index]: prompt[:16].tobytes() for index, prompt in enumerate(prompts)}
     assert len(set(beginnings.values())) == 5
     assert all(prompt[:16].tobytes() == beginnings[family[index]] for index, prompt in enumerate(prompts))
-    assert {len(prompt) for prompt in prompts} == set(range(17, 33))
+    assert {len(prompt) for prompt in prompts} == set(range(24, 33))
     assert all(requests.size(index).input_tokens == len(prompt) for index, prompt in enumerate(prompts))
     assert len({prompt.tobytes() for prompt in prompts}) == COUNT
     counts = Counter(family)
@@ -71,7 +71,7 @@ def test_other_parts_of_the_language_are_as_ever(shared: dict[str, Any]) -> None
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"requests.shared_prefix_tokens": 32}, r"requests\.prompt_tokens_max = 32 tokens"),
+        ({"requests.shared_prefix_tokens": 25}, r"requests\.prompt_tokens_max = 32 tokens, .* ask for 24 or fewer"),
         ({"requests.depth_tokens": 8}, "set one of them to 0"),
     ],
 )
