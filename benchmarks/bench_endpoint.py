@@ -9,6 +9,8 @@ import asyncio
 import json
 import math
 import os
+import selectors
+import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +19,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 from pairs import interleaved, mean_row, ratio_row
 from table import Row, Skipped
@@ -26,13 +29,14 @@ from oildrop.harness.endpoint.client import Client
 from oildrop.harness.endpoint.drive import Driver, Load
 from oildrop.harness.endpoint.openai import PATHS, Extras, request_body
 from oildrop.harness.endpoint.prompts import WORDS, Prompt, Prompts
+from oildrop.harness.endpoint.reserve import Reserve
 from oildrop.harness.endpoint.table import Ledger
 from oildrop.rules.loading import load_rulebook
 
 MOCK_SERVER = Path(__file__).parents[1] / "tests" / "harness" / "endpoint" / "mock_server.py"
 STREAMS, TOKENS = 64, 16
 PACED_STREAMS, PACE_S = 8, 0.02
-SECONDS, ROUNDS = 3.0, 4
+SECONDS, PACED_SECONDS, ROUNDS = 3.0, 1.5, 4
 AIPERF = "OILDROP_AIPERF"
 AIPERF_REQUESTS = 3000
 
@@ -55,21 +59,64 @@ def main() -> list[Row | Skipped]:
 
 
 def paced_rows() -> list[Row | Skipped]:
-    """First tokens and times a token beside the server's own stamps of what it sent."""
-    first_ms, each_ms = [], []
+    """First tokens and times a token beside the server's own stamps of what it sent; a bare socket's beside."""
+    first_ms, each_ms, bare_ms = [], [], []
     for _ in range(ROUNDS):
         with server(pace_s=PACE_S) as port:
-            ledger = driven(port, streams=PACED_STREAMS, seconds=1.5)
-            sent = sorted(json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/stamps")))
-        came = sorted(row.answer.stamps_ns for row in ledger.rows)
+            ledger = driven(port, streams=PACED_STREAMS, seconds=PACED_SECONDS)
+            came, sent = sorted(row.answer.stamps_ns for row in ledger.rows), stamps(port)
         pairs = list(zip(came, sent, strict=True))
         first_ms.append(percentile_99([abs(ours[0] - theirs[0]) / 1e6 for ours, theirs in pairs]))
         each_ms.append(percentile_99([abs(span_ms(ours) - span_ms(theirs)) / (TOKENS - 1) for ours, theirs in pairs]))
+        with server(pace_s=PACE_S) as port:
+            firsts_ns = sorted(bare_firsts_ns(port))
+            late_ns = [ours - theirs[0] for ours, theirs in zip(firsts_ns, stamps(port), strict=True)]
+        bare_ms.append(percentile_99([late / 1e6 for late in late_ns]))
     name = f"{PACED_STREAMS} streams at {PACE_S * 1e3:g} ms a token, p99 of"
     return [
         mean_row(f"{name} first token after it was sent", first_ms, "ms", at_most=1.0),
+        mean_row(f"{name} first token, a bare socket's", bare_ms, "ms"),
         mean_row(f"{name} time a token beside the server's", each_ms, "ms", at_most=1.0),
     ]
+
+
+def stamps(port: int) -> list[list[int]]:
+    """When the server sent each token, an answer a list, in order of the first."""
+    sent: list[list[int]] = json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/stamps"))
+    return sorted(sent)
+
+
+def bare_firsts_ns(port: int) -> list[int]:
+    """When first tokens came to sockets that do nothing but read: what machine and server need by themselves."""
+    body = json.dumps({"model": "good", "prompt": "a", "max_tokens": TOKENS, "stream": True}).encode()
+    request = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    found: list[int] = []
+    with selectors.DefaultSelector() as selector:
+        waiting: dict[socket.socket, bool] = {}
+        for _ in range(PACED_STREAMS):
+            peer = socket.create_connection(("127.0.0.1", port))
+            selector.register(peer, selectors.EVENT_READ)
+            peer.sendall(request)
+            waiting[peer] = True
+        end_s = time.monotonic() + PACED_SECONDS
+        while waiting:
+            for key, _ in selector.select():
+                peer = cast("socket.socket", key.fileobj)
+                data = peer.recv(1 << 16)
+                now_ns = time.monotonic_ns()
+                if waiting[peer] and b" word" in data:
+                    found.append(now_ns)
+                    waiting[peer] = False
+                if not data.endswith(b"0\r\n\r\n"):
+                    continue
+                if time.monotonic() < end_s:
+                    peer.sendall(request)
+                    waiting[peer] = True
+                else:
+                    selector.unregister(peer)
+                    peer.close()
+                    del waiting[peer]
+    return found
 
 
 def span_ms(stamps_ns: list[int]) -> float:
@@ -108,11 +155,14 @@ def driven(port: int, *, streams: int, seconds: float) -> Ledger:
         body = request_body("completions", "good", prompt.text, prompt.output_tokens, Extras())
         return prompt, client.request("POST", PATHS["completions"], body)
 
+    reserve = Reserve(make, streams)
+    reserve.fill()
+
     async def drive() -> None:
         load = Load(minimum_s=seconds, minimum_queries=1, in_flight=streams, most_in_flight=streams)
         await client.connect(streams)
         driver = Driver(
-            client=client, ledger=ledger, load=load, make=make, keep_texts=False, on_answer=lambda answer: None,
+            client=client, ledger=ledger, load=load, reserve=reserve, keep_texts=False, on_answer=lambda answer: None,
             start_ns=time.monotonic_ns(),
         )  # fmt: skip
         await driver.run()

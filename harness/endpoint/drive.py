@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from oildrop.harness.endpoint import outcomes
 from oildrop.harness.endpoint.answer import Answer
 from oildrop.harness.endpoint.client import Client
-from oildrop.harness.endpoint.prompts import Prompt
+from oildrop.harness.endpoint.reserve import Reserve
 from oildrop.harness.endpoint.table import Ledger
 from oildrop.harness.load.stops import DEADLINE, MINIMUM
 
@@ -25,9 +25,6 @@ BREATH_S = 0.1
 
 PATIENCE = 4
 """A closed loop asks no more after so many times its least duration, whatever is missing to its least queries."""
-
-Make = Callable[[int], tuple[Prompt, bytes]]
-"""Request number `index` of the seed's stream: what it asks, and its bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +66,10 @@ class Driver:
     client: Client
     ledger: Ledger
     load: Load
-    make: Make
+    reserve: Reserve
     keep_texts: bool
     on_answer: Callable[[Answer], None]
     start_ns: int
-    _next: int = 0
     _in_flight: int = 0
 
     async def run(self) -> str:
@@ -81,12 +77,16 @@ class Driver:
 
         `minimum` where time and queries were both reached, else `deadline`.
         """
-        if self.load.arrivals_ns is not None:
-            return await self._arrivals(self.load.arrivals_ns)
-        async with plain_tasks() as slots:
-            for _ in range(self.load.in_flight):
-                slots.create_task(self._slot())
-        return MINIMUM if self._next >= self.load.minimum_queries else DEADLINE
+        refill = asyncio.create_task(self.reserve.keep_full())
+        try:
+            if self.load.arrivals_ns is not None:
+                return await self._arrivals(self.load.arrivals_ns)
+            async with plain_tasks() as slots:
+                for _ in range(self.load.in_flight):
+                    slots.create_task(self._slot())
+            return MINIMUM if self.reserve.taken >= self.load.minimum_queries else DEADLINE
+        finally:
+            refill.cancel()
 
     async def _slot(self) -> None:
         due_ns = self.start_ns
@@ -100,7 +100,7 @@ class Driver:
         passed_s = (time.monotonic_ns() - self.start_ns) / 1e9
         if passed_s < self.load.minimum_s:
             return True
-        return self._next < self.load.minimum_queries and passed_s < PATIENCE * self.load.minimum_s
+        return self.reserve.taken < self.load.minimum_queries and passed_s < PATIENCE * self.load.minimum_s
 
     async def _arrivals(self, times_ns: tuple[int, ...]) -> str:
         async with plain_tasks() as asked:
@@ -115,8 +115,7 @@ class Driver:
         if self._in_flight < self.load.most_in_flight:
             await self._ask(due_ns)
             return
-        index = self._take_index()
-        prompt, _ = self.make(index)
+        index, prompt, _ = self.reserve.take()
         answer = Answer(asked_tokens=prompt.output_tokens, issued_ns=time.monotonic_ns())
         answer.failed(outcomes.OVERFLOW)
         self.ledger.begin(index, due_ns, prompt, answer)
@@ -125,8 +124,7 @@ class Driver:
 
     async def _ask(self, due_ns: int) -> Answer:
         """The next request, from its bytes to its row."""
-        index = self._take_index()
-        prompt, request = self.make(index)
+        index, prompt, request = self.reserve.take()
         answer = Answer(asked_tokens=prompt.output_tokens, keep_texts=self.keep_texts)
         self._in_flight += 1
         self.ledger.begin(index, due_ns, prompt, answer)
@@ -137,8 +135,3 @@ class Driver:
             self.ledger.end(index)
             self.on_answer(answer)
         return answer
-
-    def _take_index(self) -> int:
-        index = self._next
-        self._next += 1
-        return index

@@ -21,7 +21,8 @@ from oildrop.harness.endpoint.drive import Driver, Load
 from oildrop.harness.endpoint.environment import read_target
 from oildrop.harness.endpoint.preflight import server_metrics
 from oildrop.harness.endpoint.repeats import look_for_server_cache
-from oildrop.harness.endpoint.settled import Settled, settle
+from oildrop.harness.endpoint.reserve import Reserve
+from oildrop.harness.endpoint.settled import settle
 from oildrop.harness.endpoint.table import Changes, Ledger
 from oildrop.harness.load.heap import quiet_heap
 from oildrop.harness.load.journal import Journal
@@ -92,6 +93,8 @@ async def _drive(
         ledger = Ledger(
             count=settled.counted_by, count_tokens=None if settled.tokenizer is None else settled.tokenizer.count
         )
+        reserve = Reserve(settled.make, load.in_flight if load.arrivals_ns is None else 0)
+        reserve.fill()
         metrics = await server_metrics(client)
         emitter.emit(keys.SERVE, spec.scenario, {**_terms_meta(spec, terms), **settled.meta()})
         emitter.emit(keys.INIT_STOP)
@@ -100,8 +103,17 @@ async def _drive(
         with quiet_heap():
             start_ns = time.monotonic_ns()
             with Journal(Changes(ledger=ledger, start_ns=start_ns).write, samples, emitter, start_ns) as journal:
+                driver = Driver(
+                    client=client,
+                    ledger=ledger,
+                    load=load,
+                    reserve=reserve,
+                    keep_texts=settled.tokenizer is not None,
+                    on_answer=lambda answer: _tell(heartbeat, answer),
+                    start_ns=start_ns,
+                )
                 try:
-                    stopped_by = await _timed(settled, load, ledger, emitter, heartbeat, journal, limit_s, start_ns)
+                    stopped_by = await _timed(driver, emitter, heartbeat, journal, limit_s)
                 except BaseException:
                     journal.close()
                     _log_served(ledger, ERROR, emitter)
@@ -119,38 +131,12 @@ async def _drive(
         client.close()
 
 
-async def _timed(
-    settled: Settled,
-    load: Load,
-    ledger: Ledger,
-    emitter: Emitter,
-    heartbeat: Heartbeat,
-    journal: Journal,
-    limit_s: float,
-    start_ns: int,
-) -> str:
+async def _timed(driver: Driver, emitter: Emitter, heartbeat: Heartbeat, journal: Journal, limit_s: float) -> str:
     """The load itself, between `run_start` and `run_stop`. Returns why no more was asked."""
     heartbeat.answered = 0
-
-    def ended(answer: Answer) -> None:
-        heartbeat.progress += 1
-        if answer.outcome is outcomes.OK:
-            heartbeat.answered = (heartbeat.answered or 0) + 1
-        else:
-            heartbeat.failed += 1
-
     gc.disable()  # a collection among thousands of open answers would show as latency
-    emitter.emit(keys.RUN_START, at_ns=start_ns)
-    emitter.emit(keys.PHASE, "serve", at_ns=start_ns)
-    driver = Driver(
-        client=settled.client,
-        ledger=ledger,
-        load=load,
-        make=settled.make,
-        keep_texts=settled.tokenizer is not None,
-        on_answer=ended,
-        start_ns=start_ns,
-    )
+    emitter.emit(keys.RUN_START, at_ns=driver.start_ns)
+    emitter.emit(keys.PHASE, "serve", at_ns=driver.start_ns)
     try:
         async with asyncio.timeout(limit_s):
             stopped_by = await driver.run()
@@ -161,6 +147,15 @@ async def _timed(
     journal.hold()
     emitter.emit(keys.RUN_STOP, None, {"status": "aborted" if stopped_by == DEADLINE else "success"})
     return stopped_by
+
+
+def _tell(heartbeat: Heartbeat, answer: Answer) -> None:
+    """A request has ended."""
+    heartbeat.progress += 1
+    if answer.outcome is outcomes.OK:
+        heartbeat.answered = (heartbeat.answered or 0) + 1
+    else:
+        heartbeat.failed += 1
 
 
 def _load_of(spec: RunSpec, terms: Terms) -> Load:

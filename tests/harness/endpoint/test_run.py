@@ -71,7 +71,7 @@ def test_what_was_answered_before_the_load_failed_is_kept(
     ask = Driver._ask
 
     async def failing(self: Driver, due_ns: int) -> Any:
-        if self._next == 3:
+        if self.reserve.taken == 3:
             raise RuntimeError("a tokenizer that fails")
         return await ask(self, due_ns)
 
