@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,6 +22,7 @@ COMMANDS = {
     "runs": "List the runs of a store, newest first.",
     "show": "One run: metrics, findings, phases, how to repeat it.",
     "compare": "Whether two configurations differ, and by how much.",
+    "history": "Whether a configuration changed from session to session.",
     "check": "Judge a run or bundle again: integrity, then every rule.",
     "ingest": "Take bundles from elsewhere into the store.",
     "rebuild": "Make the store's index again from its bundles.",
@@ -34,6 +35,12 @@ COMMANDS = {
 class _Commands(LazyGroup):
     package = __package__ or ""
     table = COMMANDS
+
+    def format_options(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+        """The options in one line, so that all commands fit the screen."""
+        formatter.write_paragraph()
+        formatter.write_text("Options: --version, -h, --help")
+        self.format_commands(ctx, formatter)
 
 
 app = make_app(cls=_Commands)

@@ -50,7 +50,7 @@ def runs(
     refresh(layout)
     rows = list_runs(layout, benchmark=benchmark, outcome=outcome, limit=limit)
     if benchmark is not None and not rows:
-        _check_benchmark(layout, benchmark)
+        check_benchmark(layout, benchmark)
     if as_json:
         from oildrop.results.document import runs_document
 
@@ -66,7 +66,7 @@ def _check_outcome(outcome: str | None) -> None:
         raise unknown_name("outcome", outcome, MEANINGS)
 
 
-def _check_benchmark(layout: StoreLayout, benchmark: str) -> None:
+def check_benchmark(layout: StoreLayout, benchmark: str) -> None:
     """Refuse a name that neither the rulebook nor any run of the store has."""
     from oildrop.results.views import list_runs
     from oildrop.rules.loading import load_rulebook
