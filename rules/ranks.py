@@ -100,13 +100,13 @@ class _Entrant:
         counted = [run for run in runs if is_counted(run.outcome, run.seeds_chosen)]
         values = [run.value for run in counted if run.outcome == "ok" and run.value is not None and run.value > 0]
         sign = 1 if CATALOGUE[str(counted[0].metric)].better == "lower" else -1
-        ok = sum(run.outcome == "ok" for run in counted)
+        ok = [run.outcome for run in counted].count("ok")
         logs = [sign * math.log(value) for value in values] if ok == len(counted) == len(values) else []
         times = [value**sign for value in values] + [math.inf] * (len(counted) - len(values))
         return cls(
-            system=frozenset(run.system_id for run in counted),
+            system=frozenset([run.system_id for run in counted]),
             times=tuple(sorted(times)),
-            known=ok == len(values) and all(run.outcome != "invalid" for run in runs),
+            known=ok == len(values) and "invalid" not in [run.outcome for run in runs],
             by_run=_Values.of(logs),
             by_session=_Values.of(list(_means([run.session_id for run in counted], logs).values())),
             by_seed=_means([run.seed for run in counted], logs),

@@ -129,9 +129,9 @@ def expected_time_to_success_s(elapsed_s: Sequence[float], successes: int) -> fl
     """
     if not 0 <= successes <= len(elapsed_s):
         raise ValueError(f"{successes} successes of {len(elapsed_s)} attempts: needs 0 <= successes <= attempts")
-    for time_s in elapsed_s:
-        if not (math.isfinite(time_s) and time_s >= 0):
-            raise ValueError(f"time {time_s!r} s is not a finite number >= 0; leave an unknown time out of the call")
+    if not all([0 <= time_s < math.inf for time_s in elapsed_s]):
+        bad = next(time_s for time_s in elapsed_s if not 0 <= time_s < math.inf)
+        raise ValueError(f"time {bad!r} s is not a finite number >= 0; leave an unknown time out of the call")
     return math.fsum(elapsed_s) / successes if successes else None
 
 
@@ -146,10 +146,10 @@ def logs_of(values: Sequence[float]) -> list[float]:
     """Natural logarithms. Raises ValueError for none, or one value that is not positive and finite."""
     if not values:
         raise ValueError("0 values: needs at least 1")
-    for value in values:
-        if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"value {value!r} has no logarithm: needs a finite number above 0; count it as a failure")
-    return [math.log(value) for value in values]
+    if all([0 < value < math.inf for value in values]):
+        return [math.log(value) for value in values]
+    bad = next(value for value in values if not 0 < value < math.inf)
+    raise ValueError(f"value {bad!r} has no logarithm: needs a finite number above 0; count it as a failure")
 
 
 def antilog(logarithm: float) -> float:

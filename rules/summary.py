@@ -7,7 +7,6 @@ Every registered attempt counts. Left out are only those that never were one (`s
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -169,7 +168,7 @@ def summarise(runs: Iterable[SetRun]) -> tuple[Summary, ...]:
 def _summary(group: Sequence[SetRun], metric: str) -> Summary:
     shared = group[0]
     counted = [run for run in group if is_counted(run.outcome, run.seeds_chosen)]
-    ok = sum(run.outcome == "ok" for run in counted)
+    ok = [run.outcome for run in counted].count("ok")
     estimate, why_no_estimate = _estimate(counted, metric)
     time_s, why_no_time = _expected_time(counted, ok)
     median, why_no_median = _median(counted, ok)
@@ -192,7 +191,7 @@ def _summary(group: Sequence[SetRun], metric: str) -> Summary:
         ok=ok,
         failed=len(counted) - ok,
         not_counted=len(group) - len(counted),
-        outcomes=dict(sorted(Counter(run.outcome for run in group).items())),
+        outcomes=_tally([run.outcome for run in group]),
         metric=metric,
         estimate=estimate.value if estimate else None,
         ci95_low=estimate.low if estimate else None,
@@ -210,11 +209,15 @@ def _summary(group: Sequence[SetRun], metric: str) -> Summary:
     )
 
 
+def _tally(outcomes: Sequence[str]) -> dict[str, int]:
+    return {outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))}
+
+
 def _estimate(counted: Sequence[SetRun], metric: str) -> tuple[Estimate | None, str | None]:
     """The headline over runs that all succeeded, else None and why."""
     if not counted:
         return None, "no run counts"
-    failed = sum(run.outcome != "ok" for run in counted)
+    failed = len(counted) - [run.outcome for run in counted].count("ok")
     if failed:
         return None, f"{failed} of {len(counted)} runs did not succeed, so {metric} has no estimate"
     values = [run.value for run in counted if run.value is not None and 0 < run.value < math.inf]

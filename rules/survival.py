@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 from oildrop.rules.records import Record
@@ -64,17 +66,19 @@ def kaplan_meier(times: Sequence[float], reached: Sequence[bool], level: float =
     """
     _check(times, reached)
     z = normal_quantile((1 + level) / 2)
-    unreached, greenwood, steps = 1.0, 0.0, []
-    for time in sorted({time for time, done in zip(times, reached, strict=True) if done}):
-        at_risk = sum(other >= time for other in times)
-        here = sum(done and other == time for other, done in zip(times, reached, strict=True))
-        unreached *= (at_risk - here) / at_risk
-        low = high = None
-        if here < at_risk:
-            greenwood += here / (at_risk * (at_risk - here))
-            spread = math.exp(z * math.sqrt(greenwood) / abs(math.log(unreached)))
-            low, high = unreached**spread, unreached ** (1 / spread)
-        steps.append(Step(time=time, at_risk=at_risk, reached=here, unreached=unreached, low=low, high=high))
+    unreached, greenwood, at_risk, steps = 1.0, 0.0, len(times), []
+    for time, same in groupby(sorted(zip(times, reached, strict=True)), key=itemgetter(0)):
+        marks = [done for _, done in same]
+        here = sum(marks)
+        if here:
+            unreached *= (at_risk - here) / at_risk
+            low = high = None
+            if here < at_risk:
+                greenwood += here / (at_risk * (at_risk - here))
+                spread = math.exp(z * math.sqrt(greenwood) / abs(math.log(unreached)))
+                low, high = unreached**spread, unreached ** (1 / spread)
+            steps.append(Step(time, at_risk, here, unreached, low, high))
+        at_risk -= len(marks)
     return tuple(steps)
 
 
