@@ -98,8 +98,12 @@ def load_arrow() -> None:
     import numpy as np
 
     one = np.zeros(1, dtype=np.int64)
-    columns = dict.fromkeys(RequestArrays.__dataclass_fields__, one) | {"outcome": ["ok"], "edges": np.arange(2)}
-    _bytes(RequestArrays(**columns))
+    _bytes(
+        RequestArrays(
+            index=one, query=one, scheduled_ns=one, issued_ns=one, input_tokens=one, expected_tokens=one,
+            outcome=("ok",), edges=np.arange(2), token_ns=one, tokens=one,
+        )
+    )  # fmt: skip
 
 
 def _bytes(requests: RequestArrays) -> bytes:
