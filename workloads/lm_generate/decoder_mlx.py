@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import mlx.core as mx
 import numpy as np
+from numpy.typing import NDArray
 
 from oildrop.workloads.engine import Weights
 from oildrop.workloads.generator import Tokens
@@ -118,7 +119,9 @@ class Decoder:
 
         return self.score(self._through(mx.array(tokens_B), positions, attend))
 
-    def extend(self, tokens_BT: Tokens, positions_BT: Tokens, rows_B: Tokens, cache: Cache) -> mx.array:
+    def extend(
+        self, tokens_BT: NDArray[np.int64], positions_BT: NDArray[np.int64], rows_B: Tokens, cache: Cache
+    ) -> mx.array:
         """The residual stream [B * T, W] after several more tokens in each of `rows_B`.
 
         Args:
