@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from oildrop.rules.identity import workload_id
 from oildrop.rules.judge import judge
 from oildrop.rules.records import Judgement
 
@@ -24,7 +25,10 @@ def judged_with(served_run: Any) -> Make:
         run, rows = served_run, 100
         benchmark = run.rulebook.benchmarks["toy-serve"]
         quality = benchmark.quality.model_copy(update={"accuracy": "accuracy", "least_relative_accuracy": least})
-        asked = benchmark.model_copy(update={"quality": quality})
+        tier = benchmark.tiers["nano"]
+        all_of_them = {"assess.share": 1, "assess.least": rows, "assess.most": rows}
+        tier = tier.model_copy(update={"settings": {**tier.settings, **all_of_them}})
+        asked = benchmark.model_copy(update={"quality": quality, "tiers": {"nano": tier}})
         run.rulebook = replace(run.rulebook, benchmarks={**run.rulebook.benchmarks, "toy-serve": asked})
         run.answers = {
             "index": range(rows), "loss_nats": [0.2] * rows, "source_nats": [0.0] * rows, "token_count": [1] * rows,
@@ -33,7 +37,9 @@ def judged_with(served_run: Any) -> Make:
         if right is not None:
             reference = [1] * of_reference + [0] * (rows - of_reference)
             run.answers |= {"correct_count": right, "reference_correct_count": reference}
-        run.spec = run.spec.model_copy(update={"settings": {**run.spec.settings, **settings}})
+        spec, changed = run.spec, {**run.spec.settings, **all_of_them, **settings}
+        workload = workload_id(spec.benchmark_sha256, spec.tier, spec.division, changed)
+        run.spec = spec.model_copy(update={"settings": changed, "workload_id": workload})
         return judge(run.evidence(), run.rulebook)
 
     return judged
