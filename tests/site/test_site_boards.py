@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from dataclasses import replace
 
 import pytest
 
@@ -58,29 +57,6 @@ def test_runs_of_a_kind_without_headline_are_shown_unranked(runs):
     ((configuration_,),) = [board.configurations for board in boards_of([row])]
     assert configuration_.summary.standing == "unranked" and configuration_.rank is None
     assert configuration_.summary.reason == "runs of kind calibrate have no headline metric"
-
-
-def test_runs_with_a_prefix_cache_and_those_whose_prompts_begin_alike_have_boards_of_their_own(runs, served):
-    machine = runs.system()
-
-    def row(number, **changes):
-        made = served.served_row(f"20261125-{number}", machine, seed_index=number)
-        settings = {**made.spec.settings, **changes}
-        spec = made.spec.model_copy(update={"settings": settings, "workload_id": f"workload-{number}"})
-        return replace(made, spec=spec)
-
-    cached, shared = {"execution.prefix_cache": "on"}, {"requests.shared_prefix_tokens": 16}
-    boards = boards_of([row(1), row(2, **cached), row(3, **shared), row(4, **cached, **shared), row(5)])
-    assert [(board.where, board.slug, len(board.rows)) for board in boards] == [
-        ("nano single-stream", "lm-generate-nano.in.single-stream", 2),
-        ("nano single-stream, 16 shared tokens", "lm-generate-nano.in.single-stream.with.16-shared-tokens", 1),
-        ("nano single-stream, prefix cache", "lm-generate-nano.in.single-stream.with.prefix-cache", 1),
-        (
-            "nano single-stream, prefix cache, 16 shared tokens",
-            "lm-generate-nano.in.single-stream.with.prefix-cache-16-shared-tokens",
-            1,
-        ),
-    ]
 
 
 def test_runs_with_a_prefix_cache_and_those_whose_prompts_begin_alike_have_boards_of_their_own(runs, served):
