@@ -181,7 +181,7 @@ def _paired(base: Tested, runs: Sequence[Sequence[SideRun]], seeds: Sequence[int
     counts = (len(seeds), len(seeds))
     if shows_no_scatter(*sides, paired=True):
         return _without_scatter(replace(base, unit="pair", counts=counts), sides)
-    ratio = paired_ratio(*sides)
+    ratio = paired_ratio(sides[0], sides[1])
     return replace(base, method="paired t on logs", unit="pair", counts=counts, ratio=ratio, p_value=ratio.p_value)
 
 
@@ -192,7 +192,7 @@ def _independent(base: Tested, sides: Sequence[Sequence[float]], unit: Unit) -> 
         return replace(base, unit=unit, counts=counts, point=point)
     if shows_no_scatter(*sides, paired=False):
         return _without_scatter(replace(base, unit=unit, counts=counts), sides)
-    ratio = welch_ratio(*sides)
+    ratio = welch_ratio(sides[0], sides[1])
     return replace(base, method="Welch t on logs", unit=unit, counts=counts, ratio=ratio, p_value=ratio.p_value)
 
 

@@ -246,7 +246,7 @@ def _paired_order(one: _Entrant, other: _Entrant) -> int:
     sides = [[math.exp(each.by_seed[seed]) for seed in seeds] for each in (one, other)]
     mean = math.fsum(one.by_seed[seed] - other.by_seed[seed] for seed in seeds) / len(seeds)
     level = shows_no_scatter(*sides, paired=True)
-    p_value = rank_sum_test(*sides).p_value if level else paired_ratio(*sides).p_value
+    p_value = rank_sum_test(*sides).p_value if level else paired_ratio(sides[0], sides[1]).p_value
     return int(np.sign(mean)) if p_value < ALPHA and not (level and abs(mean) <= EQUAL) else 0
 
 
