@@ -1,4 +1,7 @@
-"""A process beside a serving worker in which prompts are read; `execution.transfer` says how caches come over."""
+"""A process in which prompts are read for a serving worker; `execution.transfer` says how caches come over.
+
+It is started here, or it listens on another machine, whose address and key are in the environment.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,17 @@ import os
 import socket
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from multiprocessing.connection import Connection
+from typing import Any
 
 from oildrop.harness.child import PYTHON
 from oildrop.harness.messages import Emitter
+from oildrop.harness.prefill_elsewhere import reach
 from oildrop.rules import keys
 from oildrop.rules.errors import UsageError
 from oildrop.workloads.link import Link
-from oildrop.workloads.lm_generate.disaggregated import answered
+from oildrop.workloads.lm_generate.disaggregated import done
 from oildrop.workloads.lm_generate.shapes import area_bytes
 from oildrop.workloads.protocols import Disaggregating, ServeTask, Settings, Transfers
 
@@ -22,7 +28,7 @@ ALONE = "none"
 """`execution.transfer` where one process reads prompts and decodes."""
 
 QUIET = {"OMP_WAIT_POLICY": "PASSIVE"}
-"""Threads that wait for work spin by default, and the processes work in turns: one would spin while the other works.
+"""Threads that wait for work spin by default: those of one process would spin while the other works.
 
 On two busy cores a pair of torch-cpu processes said about 80 tokens/s without it and 1,450 with it.
 """
@@ -37,13 +43,18 @@ def prefill_beside(settings: Settings, backend: str, emitter: Emitter) -> Link |
         backend: The worker's, which the other process shares unless `execution.prefill_backend` names one.
 
     Raises:
-        Unsupported: The other backend cannot run here.
+        Unsupported: The other backend cannot run there, or nobody listens.
     """
     transfer = settings.get("execution.transfer", ALONE)
     if transfer == ALONE:
         return None
+    reader = str(settings["execution.prefill_backend"] or backend)
+    if settings.get("execution.prefill_machine") == "other":
+        link, told = reach(reader, os.environ)
+        _introduce(told, emitter)
+        return link
     mine, theirs = _tcp_pair() if transfer == "tcp" else socket.socketpair()
-    command = [*PYTHON, "oildrop.harness.prefill_process", str(settings["execution.prefill_backend"] or backend)]
+    command = [*PYTHON, "oildrop.harness.prefill_process", reader]
     area = None
     with theirs, tempfile.TemporaryFile(dir=_memory()) as pages:
         inherited = [theirs.fileno()]
@@ -56,10 +67,14 @@ def prefill_beside(settings: Settings, backend: str, emitter: Emitter) -> Link |
             command += ["--area", str(pages.fileno()), str(size)]
         # The worker ends without waiting; the process ends when its end of the socket closes.
         subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=inherited, env={**os.environ, **QUIET})
-    link = Link(connection=Connection(mine.detach()), area=area)
-    emitter.emit(keys.PROCESS, "prefill", {**answered(link.hear()), "role": "prefill"})
-    emitter.flush()
+    link = Link(Connection(mine.detach()), area)
+    _introduce(done(link.receive()).values, emitter)
     return link
+
+
+def _introduce(told: Mapping[str, Any], emitter: Emitter) -> None:
+    emitter.emit(keys.PROCESS, "prefill", {**told, "role": "prefill"})
+    emitter.flush()
 
 
 def read_through(task: ServeTask, link: Link | None) -> None:

@@ -40,6 +40,9 @@ from oildrop.rules.errors import BundleError
 from oildrop.rules.records import RunSpec
 
 WORKER_MODULE = "oildrop.harness.worker"
+OF_ANOTHER_MACHINE = ("system", "clock_ahead_ns", "clock_bound_ns")
+"""What a process on another machine says of it: nothing that this one could find out."""
+
 TICK_S = 0.1
 LOOK_S = 0.5
 """How often memory, clocks and neighbours are looked at."""
@@ -330,6 +333,8 @@ class _Supervision:
         self._uuids_beside += uuids
         device_ids = [salted_id(self._job.salt, uuid) for uuid in uuids]
         meta = {"role": message.meta["role"], "node": 0, "rank": rank, "pid": message.meta.get("pid")}
+        if message.meta.get("elsewhere"):
+            meta |= {"node": 1, **{name: message.meta.get(name) for name in OF_ANOTHER_MACHINE}}
         self._recorder.record(keys.PROCESS, str(message.value), meta | {"device_ids": device_ids})
 
     def _start_metering(self, worker: WorkerProcess) -> None:

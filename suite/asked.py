@@ -99,16 +99,21 @@ def require_served(
             f"execution.prefill_backend = {elsewhere} is for prompts that are read in another process; "
             "set execution.transfer=tcp or shared-memory too"
         )
+    if settings.get("execution.prefill_machine") == "other" and settings.get("execution.transfer") != "tcp":
+        raise UsageError(
+            "execution.prefill_machine = other: caches come from another machine by execution.transfer=tcp alone, and "
+            f"it is {settings.get('execution.transfer')}"
+        )
     _require_depth_alone(settings)
+    draft = settings.get("execution.draft")
+    if draft and (tier.draft is None or tier.draft.name != draft):
+        having = "none" if tier.draft is None else tier.draft.name
+        raise UsageError(f"execution.draft = {draft}: this tier's draft is {having}; leave it empty, or take tier nano")
     _require_lengths(settings)
 
 
 def _require_depth_alone(settings: Mapping[str, Scalar]) -> None:
     """Raises UsageError where rows hold tokens before any prompt and something else would put others there."""
-    draft = settings.get("execution.draft")
-    if draft and (tier.draft is None or tier.draft.name != draft):
-        having = "none" if tier.draft is None else tier.draft.name
-        raise UsageError(f"execution.draft = {draft}: this tier's draft is {having}; leave it empty, or take tier nano")
     for key, off in BESIDE_DEPTH.items() if settings.get("requests.depth_tokens") else ():
         if settings.get(key, off) != off:
             raise UsageError(

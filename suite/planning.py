@@ -88,8 +88,8 @@ def plan(request: RunRequest, layout: StoreLayout, *, create: bool = False) -> l
     entries = entries_of(request, rulebook)
     if request.division not in rulebook.divisions:
         raise UsageError(f"unknown division {request.division!r}{nearest(request.division, list(rulebook.divisions))}")
-    if request.backend not in ("auto", ENDPOINT, *BACKENDS):
-        raise UsageError(f"unknown backend {request.backend!r}{nearest(request.backend, ['auto', *BACKENDS])}")
+    if request.backend != ENDPOINT:
+        _require_known(request.backend)
     require_server([find_benchmark(rulebook, entry.benchmark) for entry in entries], request.server, request.backend)
     request = replace(request, changes={**request.changes, **server_changes(request.server)})
     wanted = all_wanted(request, entries, rulebook)
@@ -123,7 +123,18 @@ def _backend(request: RunRequest, server: Server | None) -> tuple[str, str]:
     """The backend, and why this one."""
     if server is not None:
         return ENDPOINT, f"the server at {server.address.shown}"
-    return (request.backend, "asked for") if request.backend != "auto" else choose_backend()
+    return backend_named(request.backend)
+
+
+def backend_named(name: str) -> tuple[str, str]:
+    """The backend that `name` stands for, which may be `auto`, and why this one. Raises UsageError for no backend."""
+    _require_known(name)
+    return (name, "asked for") if name != "auto" else choose_backend()
+
+
+def _require_known(name: str) -> None:
+    if name not in ("auto", *BACKENDS):
+        raise UsageError(f"unknown backend {name!r}{nearest(name, ['auto', *BACKENDS])}")
 
 
 def _planned_set(host: _Host, wanted: Wanted) -> PlannedSet:

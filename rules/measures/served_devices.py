@@ -35,6 +35,8 @@ def devices_that_served(case: Case) -> int | str:
 def unlike_devices(case: Case) -> str | None:
     """Why the work is no single kind of device's; None where it is."""
     settings, backend = case.evidence.spec.settings, case.evidence.spec.backend
+    if settings.get("execution.prefill_machine") == "other":
+        return "prompts were read on another machine"
     reader = settings.get("execution.prefill_backend")
     if settings.get("execution.transfer", "none") == "none" or not reader or reader == backend:
         return None
@@ -43,6 +45,8 @@ def unlike_devices(case: Case) -> str | None:
 
 def out_of_sight(case: Case) -> str | None:
     """Why no meter of this machine saw what answered; None where one may have."""
+    if case.evidence.spec.settings.get("execution.prefill_machine") == "other":
+        return "prompts were read on another machine, whose power no meter of this one saw"
     event = case.evidence.last(keys.SERVE)
     if event is None or ANOTHER_HOST not in str(event.meta.get("endpoint", "")):
         return None

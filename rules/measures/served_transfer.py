@@ -24,4 +24,14 @@ def transfer_metrics(case: Case) -> Iterator[Metric]:
         elif not isinstance(count, int) or not isinstance(total, int) or count < 1:
             yield absent(name, "the log tells of no cache that was sent", formula=FORMULA, scope="run")
         else:
-            yield present(name, total / unit / count, formula=FORMULA, scope="run", sample_count=count)
+            spread = _clock_bound_s(case) if name == "transfer_s" else None
+            yield present(
+                name, total / unit / count, formula=FORMULA, scope="run", sample_count=count, uncertainty=spread
+            )
+
+
+def _clock_bound_s(case: Case) -> float | None:
+    """By how much the clocks of two machines may be apart beyond what was corrected; None where there is one."""
+    told = [event.meta.get("clock_bound_ns") for event in case.evidence.all(keys.PROCESS)]
+    bounds = [bound for bound in told if isinstance(bound, int)]
+    return max(bounds) / 1e9 if bounds else None

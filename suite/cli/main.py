@@ -19,6 +19,7 @@ COMMANDS = {
     "plan": "Whether a training fits a part, and its least times.",
     "run": "Measure: run benchmarks and keep every run.",
     "sweep": "Measure prefill and decode at fixed shapes, a run each.",
+    "prefill": "Read prompts here for runs that decode on another machine.",
     "runs": "List the runs of a store, newest first.",
     "show": "One run: metrics, findings, phases, how to repeat it.",
     "compare": "Whether two configurations differ, and by how much.",

@@ -46,3 +46,20 @@ def test_the_process_that_reads_prompts_is_no_rank(served_run: Any) -> None:
     served_run.add(keys.PROCESS, 0.1, "prefill", role="prefill")
     findings = judge(served_run.evidence(), served_run.rulebook).findings
     assert not [finding for finding in findings if "prefill" in finding.message]
+
+
+def test_two_clocks_leave_the_time_of_a_transfer_as_uncertain_as_they_are(served_run: Any) -> None:
+    split(served_run)
+    served_run.add(keys.PROCESS, 0.1, "prefill", role="prefill", node=1, clock_ahead_ns=5, clock_bound_ns=95_000)
+    served_run.find(keys.SERVED)["meta"].update(transfer_count=8, transfer_ns=4_000_000, transfer_bytes=1000)
+    found = transfers_of(served_run)
+    assert found["transfer_s"].uncertainty == pytest.approx(95e-6)
+    assert found["transfer_bytes"].uncertainty is None
+
+
+def test_what_was_read_on_another_machine_has_no_energy_and_no_devices_here(served_run: Any) -> None:
+    settings = {**served_run.spec.settings, "execution.transfer": "tcp", "execution.prefill_machine": "other"}
+    served_run.spec = served_run.spec.model_copy(update={"settings": settings})
+    found = {metric.name: metric for metric in judge(served_run.evidence(), served_run.rulebook).metrics}
+    for name in ("energy_j", "mfu", "output_tokens_per_s_per_device"):
+        assert found[name].value is None and "another machine" in str(found[name].reason)

@@ -139,3 +139,8 @@ def test_what_cannot_go_with_tokens_held_before_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match=said):
         planned(layout, changes={"requests.depth_tokens": "8", **change}, division="open")
+
+
+def test_another_machine_reads_prompts_over_tcp_alone(layout: StoreLayout) -> None:
+    with pytest.raises(UsageError, match=r"by execution\.transfer=tcp alone, and it is none"):
+        planned(layout, changes={"execution.prefill_machine": "other"})

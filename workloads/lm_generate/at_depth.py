@@ -1,4 +1,4 @@
-"""A generator whose rows all hold the same tokens before any prompt, so that reading and decoding are measured at depth.
+"""A generator whose rows all hold the same tokens before any prompt: reading and decoding are measured at depth.
 
 Those tokens are read once, before the clock; a prompt is read on from them and never touches their part of its row. Who
 asks counts positions from the end of them, so that batching and quality know nothing of depth.

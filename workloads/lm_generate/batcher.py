@@ -76,13 +76,15 @@ class Batcher:
 
     def step(self) -> list[Emission]:
         """One prefill or one decode; [] where nobody waits or is being answered."""
+        if not (self._waiting and self._free):
+            return self._timed_decode() if self._rows else []
         began_ns = self.stopwatch.now()
-        if self._waiting and self._free:
-            emissions, read_tokens = self._prefill()
-            self.stopwatch.prefilled(self.stopwatch.now() - began_ns, read_tokens)
-            return emissions
-        if not self._rows:
-            return []
+        emissions, read_tokens = self._prefill()
+        self.stopwatch.prefilled(self.stopwatch.now() - began_ns, read_tokens)
+        return emissions
+
+    def _timed_decode(self) -> list[Emission]:
+        began_ns = self.stopwatch.now()
         emissions = self._decode()
         said_tokens = sum(len(emission.tokens) for emission in emissions)
         self.stopwatch.decoded(self.stopwatch.now() - began_ns, said_tokens)
@@ -94,6 +96,10 @@ class Batcher:
         taken = [self._waiting.popleft() for _ in range(count)]
         slots = [heapq.heappop(self._free) for _ in range(count)]
         handle = self._read(np.array(slots, dtype=np.int32), [request.prompt for request in taken])
+        return self._emit(handle, self._seated(taken, slots)), sum(len(request.prompt) for request in taken)
+
+    def _seated(self, taken: list[Waiting], slots: list[int]) -> list[Row]:
+        """Requests whose prompts are in their rows; they are answered from now on."""
         rows = [
             Row(
                 index=request.index,
@@ -106,7 +112,7 @@ class Batcher:
             for request, slot in zip(taken, slots, strict=True)
         ]
         self._rows = sorted([*self._rows, *rows], key=lambda row: row.slot)
-        return self._emit(handle, rows), sum(len(request.prompt) for request in taken)
+        return rows
 
     def _read(self, slots_B: Tokens, prompts: list[Tokens]) -> Any:
         """Prompts into rows; the handle of the logits after each."""

@@ -15,7 +15,7 @@ from oildrop.workloads.assessed import assessed
 from oildrop.workloads.engine import Weights
 from oildrop.workloads.generator import Generator, Tokens
 from oildrop.workloads.kept_weights import read_checkpoint
-from oildrop.workloads.link import Link
+from oildrop.workloads.link import Link, Mailbox
 from oildrop.workloads.lm_generate import gates, quality
 from oildrop.workloads.lm_generate.acceptance import acceptance_of
 from oildrop.workloads.lm_generate.at_depth import AtDepth, behind
@@ -67,7 +67,7 @@ class LmGenerate:
 
     def __init__(self, settings: Settings, device: Device) -> None:
         self._settings, self._device = settings, device
-        self._link: Link | None = None
+        self._mail: Mailbox | None = None
 
     def load_data(self) -> None:
         """Make the language's tables.
@@ -85,7 +85,7 @@ class LmGenerate:
 
     def prefill_through(self, link: Link) -> None:
         """Every engine is then a pair."""
-        self._link = link
+        self._mail = Mailbox(link)
 
     def transfers(self) -> Transfers:
         """Of the engine that answers requests."""
@@ -207,8 +207,8 @@ class LmGenerate:
 
     def _made(self, settings: Settings) -> Generator:
         generator = unbuilt_generator(settings, self._device)
-        if self._link is not None:
-            generator = Disaggregated(generator, self._link, settings)
+        if self._mail is not None:
+            generator = Disaggregated(generator, self._mail, settings)
         if self._settings["requests.depth_tokens"]:
             rows, at_once = (int(settings[f"execution.{key}"]) for key in ("slots", "prefill_requests"))
             generator = AtDepth(generator, rows, at_once)

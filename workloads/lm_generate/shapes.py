@@ -15,6 +15,9 @@ from oildrop.workloads.protocols import Settings
 WIDEST_ITEM_BYTES = 4
 """Of an element of the cache: gates are in fp32 whatever the run is in."""
 
+AHEAD_GROUPS = 2
+"""Groups of prompts that are in another process or on their way, at most: one is read while one comes over."""
+
 SHORTEST_BUCKET = 16
 """Prompts under this many tokens are read as if they had as many."""
 
@@ -85,7 +88,7 @@ def side_by_side(
 
 
 def area_bytes(settings: Settings) -> int:
-    """Room for the caches of as many prompts as are read at once, of any length and dtype."""
+    """Room for the caches of as many prompts as are read at once and sent ahead, of any length and dtype."""
     shape = model_shape(settings)
     row = 2 * shape.layers * shape.key_value_heads * shape.positions * shape.head_width * WIDEST_ITEM_BYTES
-    return row * int(settings["execution.prefill_requests"])
+    return AHEAD_GROUPS * row * int(settings["execution.prefill_requests"])

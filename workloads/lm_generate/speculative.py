@@ -15,7 +15,9 @@ import numpy as np
 
 from oildrop.workloads.generator import Generator, Tokens
 from oildrop.workloads.lm_generate.acceptance import Acceptance, Proposals
+from oildrop.workloads.lm_generate.ahead import AheadBatcher
 from oildrop.workloads.lm_generate.batcher import Batcher, Row
+from oildrop.workloads.lm_generate.disaggregated import Disaggregated
 from oildrop.workloads.lm_generate.draft import Draft
 from oildrop.workloads.lm_generate.sampling import Sampler
 from oildrop.workloads.protocols import Drafts, Emission
@@ -105,7 +107,9 @@ def batcher_of(
     slots: int,
     prefill_requests: int,
 ) -> Batcher:
-    """One that lets `draft` propose, or a plain one where there is none."""
+    """One that lets `draft` propose, one that sends prompts ahead where a pair answers, or a plain one."""
+    if draft is None and isinstance(generator, Disaggregated):
+        return AheadBatcher(generator, sampler, slots, prefill_requests)
     if draft is None:
         return Batcher(generator, sampler, slots, prefill_requests)
     return SpeculativeBatcher(generator, draft, sampler, acceptance, slots, prefill_requests)

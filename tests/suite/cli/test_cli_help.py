@@ -27,10 +27,11 @@ HEAVY = (
     "rich",
     "psutil",
 )
-SITE = ("site build", "site serve")
+GROUPS = ("site", "prefill")
+GROUPED = ("site build", "site serve", "prefill serve")
 
 
-@pytest.mark.parametrize("command", ["", *COMMANDS, *SITE])
+@pytest.mark.parametrize("command", ["", *COMMANDS, *GROUPED])
 def test_help_of_every_command_fits_a_screen_of_24_by_80(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command.split(), "--help"]) == 0
     shown = capsys.readouterr().out
@@ -41,7 +42,7 @@ def test_help_of_every_command_fits_a_screen_of_24_by_80(command: str, capsys: p
     assert "--help" in shown
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "site"] + list(SITE))
+@pytest.mark.parametrize("command", [*(name for name in COMMANDS if name not in GROUPS), *GROUPED])
 def test_every_command_offers_json(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     main([*command.split(), "-h"])
     assert "--json" in capsys.readouterr().out

@@ -17,12 +17,14 @@ import torch
 from oildrop.rules.errors import OildropError, Unsupported
 from oildrop.workloads.engine import Weights
 from oildrop.workloads.generator import Generator
-from oildrop.workloads.link import Link, LinkLost
+from oildrop.workloads.link import Link, LinkLost, Mailbox
+from oildrop.workloads.lm_generate.ahead import AheadBatcher
 from oildrop.workloads.lm_generate.batcher import Batcher, Waiting
-from oildrop.workloads.lm_generate.disaggregated import Disaggregated, answer
+from oildrop.workloads.lm_generate.disaggregated import Disaggregated
 from oildrop.workloads.lm_generate.model_torch import make_generator
+from oildrop.workloads.lm_generate.prefill_reader import answer
 from oildrop.workloads.lm_generate.sampling import Greedy
-from oildrop.workloads.lm_generate.shapes import area_bytes, model_shape
+from oildrop.workloads.lm_generate.shapes import AHEAD_GROUPS, area_bytes, model_shape
 from oildrop.workloads.lm_pretrain.reference import gate_weights
 from oildrop.workloads.protocols import Transfers
 
@@ -32,7 +34,7 @@ PROMPT_TOKENS = (3, 12, 7, 1, 9, 12)
 
 def link_pair(settings: dict[str, Any], transfer: str) -> tuple[Link, Link]:
     area = mmap.mmap(-1, area_bytes(settings)) if transfer == "shared-memory" else None
-    here, there = (Link(connection=Connection(end.detach()), area=area) for end in socket.socketpair())
+    here, there = (Link(Connection(end.detach()), area, AHEAD_GROUPS) for end in socket.socketpair())
     return here, there
 
 
@@ -42,15 +44,16 @@ def link(request: Any, tiny_settings: dict[str, Any]) -> Iterator[Link]:
     reader = threading.Thread(target=answer, args=(there, lambda settings: make_generator(settings, DEVICE)))
     reader.start()
     yield here
-    here.connection.close()
+    here.close()
     reader.join(timeout=30)
     assert not reader.is_alive()
 
 
-def answers_of(generator: Generator, weights: Weights) -> dict[int, list[int]]:
+def answers_of(generator: Generator, weights: Weights, *, ahead: bool = False) -> dict[int, list[int]]:
     """Tokens of six requests through four rows, two prompts at once."""
     generator.set_weights(weights)
-    batcher = Batcher(generator, Greedy(), slots=4, prefill_requests=2)
+    kind: Any = AheadBatcher if ahead else Batcher
+    batcher = kind(generator, Greedy(), slots=4, prefill_requests=2)
     prompts = [np.arange(length, dtype=np.int32) * 3 % 40 for length in PROMPT_TOKENS]
     batcher.admit([Waiting(index=i, prompt=prompt, output_tokens=4 + i) for i, prompt in enumerate(prompts)])
     answers: dict[int, list[int]] = {}
@@ -60,17 +63,19 @@ def answers_of(generator: Generator, weights: Weights) -> dict[int, list[int]]:
     return answers
 
 
-@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
-def test_a_pair_says_the_tokens_that_one_alone_says(tiny_settings: dict[str, Any], link: Link, dtype: str) -> None:
+@pytest.mark.parametrize(("dtype", "ahead"), [("fp32", False), ("fp32", True), ("bf16", True)])
+def test_a_pair_says_the_tokens_that_one_alone_says(
+    tiny_settings: dict[str, Any], link: Link, dtype: str, ahead: bool
+) -> None:
     settings = tiny_settings | {"execution.dtype": dtype}
     shape = model_shape(settings)
     weights = gate_weights(shape, 9, 0.2)
     alone = make_generator(settings, DEVICE)
     alone.build()
-    pair = Disaggregated(make_generator(settings, DEVICE), link, settings)
+    pair = Disaggregated(make_generator(settings, DEVICE), Mailbox(link), settings)
     pair.build()
     expected = answers_of(alone, weights)
-    assert answers_of(pair, weights) == expected
+    assert answers_of(pair, weights, ahead=ahead) == expected
     assert {index: len(tokens) for index, tokens in expected.items()} == {i: 4 + i for i in range(6)}
     assert len({token for tokens in expected.values() for token in tokens}) > 5
     # 2 layers, keys and values, 2 key-value heads of 8 elements.
@@ -83,8 +88,8 @@ def test_a_pair_says_the_tokens_that_one_alone_says(tiny_settings: dict[str, Any
 
 def test_what_the_other_end_cannot_do_is_raised_here(tiny_settings: dict[str, Any], link: Link) -> None:
     narrow = tiny_settings | {"requests.prompt_tokens_max": 10_000}
-    with pytest.raises(OildropError, match=r"prefill: UsageError: requests\.prompt_tokens_max"):
-        Disaggregated(SimpleNamespace(build=lambda: None), link, narrow).build()  # type: ignore[arg-type]
+    with pytest.raises(OildropError, match=r"prefill: UsageError: requests\.depth_tokens \+"):
+        Disaggregated(SimpleNamespace(build=lambda: None), Mailbox(link), narrow).build()  # type: ignore[arg-type]
 
 
 def test_an_end_that_lacks_the_option_is_unsupported_here(tiny_settings: dict[str, Any]) -> None:
@@ -96,17 +101,18 @@ def test_an_end_that_lacks_the_option_is_unsupported_here(tiny_settings: dict[st
     reader = threading.Thread(target=answer, args=(there, refuse))
     reader.start()
     with pytest.raises(Unsupported, match=r"prefill: execution\.compile"):
-        Disaggregated(SimpleNamespace(build=lambda: None), here, tiny_settings).build()  # type: ignore[arg-type]
-    here.connection.close()
+        Disaggregated(SimpleNamespace(build=lambda: None), Mailbox(here), tiny_settings).build()  # type: ignore[arg-type]
+    here.close()
     reader.join(timeout=30)
 
 
 def test_an_end_that_is_gone_is_said_to_be(tiny_settings: dict[str, Any]) -> None:
     here, there = link_pair(tiny_settings, "tcp")
-    there.connection.close()
-    with pytest.raises(LinkLost, match=r"output\.log"):
-        here.say("make")
-        here.hear()
+    there.close()
+    mail = Mailbox(here)
+    for _ in range(2):
+        with pytest.raises(LinkLost, match=r"output\.log"):
+            mail.take()
 
 
 def test_transfers_since_are_the_later_ones() -> None:
