@@ -6,15 +6,15 @@ Times are in ascending order, lower is better, and a run that never reached the 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Sequence
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
-from oildrop.rules.statistics import LEVEL
-from oildrop.rules.statistics_two_sets import rank_sum_test
+from oildrop.rules.statistics import EQUAL, LEVEL
+from oildrop.rules.statistics_two_sets import rank_sum_test, rank_sums
 
 ALPHA = 1 - LEVEL
 """Two-sided chance of telling apart two sets that do not differ."""
@@ -84,28 +84,42 @@ def _rank_orders(sets: Sequence[Times], firsts: Places, seconds: Places) -> NDAr
     pooled = counts[firsts] + counts[seconds]
     close = (pooled <= _ALWAYS_EXACT_UP_TO) | ((distance > _SURELY_TIED) & (distance < _SURELY_TOLD))
     places = np.flatnonzero(close & (pooled <= _EXACT_UP_TO))
-    pairs = [(sets[first], sets[second]) for first, second in zip(firsts[places], seconds[places], strict=True)]
-    told[places] = _told_exactly(pairs, distance[places])
+    told[places] = _told_exactly(sets, firsts[places], seconds[places], distance[places])
     return np.where(told, np.sign(z), 0.0)
 
 
-def _told_exactly(pairs: Sequence[tuple[Times, Times]], distance: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _told_exactly(sets: Sequence[Times], firsts: Places, seconds: Places, distance: NDArray[np.float64]) -> list[bool]:
     """Whether the exact rank test tells two sets apart, given the `distance` of each pair's statistic from its mean.
 
-    Without ties among finite times the exact p-value falls with that distance, for given counts;
-    so of such pairs only those are tested that lead to the least distance told.
+    Where no finite times are equal, all that decides besides the distance is how many there are of each kind.
     """
-    told = np.zeros(len(pairs), dtype=np.bool_)
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for place, (first, second) in enumerate(pairs):
-        finite = [value for value in [*first, *second] if math.isfinite(value)]
-        tied = (place,) if len(set(finite)) < len(finite) else ()
-        groups.setdefault((*sorted((len(first), len(second))), len(finite), *tied), []).append(place)
-    for members in groups.values():
-        members.sort(key=distance.__getitem__)
-        told_from = bisect_left(members, True, key=lambda place: rank_sum_test(*pairs[place]).p_value < ALPHA)
-        told[members[told_from:]] = True
+    finite = [frozenset(filter(math.isfinite, times)) for times in sets]
+    distinct = [_distinct(times) for times in sets]
+    told = []
+    for first, second, away in zip(firsts.tolist(), seconds.tolist(), distance.tolist(), strict=True):
+        if distinct[first] and distinct[second] and finite[first].isdisjoint(finite[second]):
+            sizes = sorted((len(sets[first]), len(sets[second])))
+            told.append(away >= _least_told(*sizes, len(finite[first]) + len(finite[second])))
+        else:
+            told.append(rank_sum_test(sets[first], sets[second]).p_value < ALPHA)
     return told
+
+
+@lru_cache(maxsize=4096)
+def _least_told(first: int, second: int, finite: int) -> float:
+    """Least distance, in the units of `rank_z`, at which sets of these sizes are told apart; infinite where none is.
+
+    Args:
+        first, second: Values of either set.
+        finite: Those of both together that are finite, all different.
+    """
+    both = first + second
+    times = [*map(float, range(finite)), *[math.inf] * (both - finite)]
+    found = rank_sums(times, first)
+    told = found.distance[(found.ways > 0) & (found.p_values < ALPHA)]
+    ties = (both - finite) ** 3 - (both - finite)
+    variance = first * second / 12 * (both + 1 - ties / (both * (both - 1)))
+    return float(told.min()) / math.sqrt(variance) * (1 - EQUAL) if told.size else math.inf
 
 
 def rank_z(sets: Sequence[Times], firsts: Places, seconds: Places) -> NDArray[np.float64]:

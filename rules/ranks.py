@@ -26,7 +26,7 @@ from oildrop.rules.summary import SetRun, is_counted
 Matrix = NDArray[np.float64]
 Key = TypeVar("Key", bound=Hashable)
 
-_BLOCK = 256
+_BLOCK = 64
 """Rows of pairs that are looked at together: all of them at once would fill the memory with a long board's."""
 
 _NORMAL = NormalDist().inv_cdf(1 - ALPHA / 2)
@@ -102,7 +102,8 @@ class _Entrant:
         sign = 1 if CATALOGUE[str(counted[0].metric)].better == "lower" else -1
         ok = [run.outcome for run in counted].count("ok")
         logs = [sign * math.log(value) for value in values] if ok == len(counted) == len(values) else []
-        times = [value**sign for value in values] + [math.inf] * (len(counted) - len(values))
+        times = values if sign > 0 else [1 / value for value in values]
+        times = times + [math.inf] * (len(counted) - len(values))
         return cls(
             system=frozenset([run.system_id for run in counted]),
             times=tuple(sorted(times)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -172,17 +173,41 @@ def rank_sum_test(first: Sequence[float], second: Sequence[float]) -> RankTest:
         raise ValueError(f"{len(first)} and {len(second)} values: a rank test needs at least 1 on each side")
     if any(math.isnan(value) for value in [*first, *second]):
         raise ValueError("a value is NaN and has no rank; pass a failure as infinity")
-    doubled = _doubled_ranks([*first, *second])
-    count, total = len(first), len(doubled)
-    seen = int(doubled[:count].sum())
-    ways = _ways_by_sum(tuple(sorted(doubled.tolist())), count)
-    sums = np.arange(ways.size)
-    as_far = np.abs(sums * total - count * doubled.sum()) >= abs(seen * total - count * int(doubled.sum()))
-    least = count * (count + 1)
+    count = len(first)
+    seen = int(_doubled_ranks([*first, *second])[:count].sum())
     return RankTest(
-        p_value=min(1.0, float(ways[as_far].sum() / ways.sum())),
-        smaller_first=1 - (seen - least) / (2 * count * len(second)),
+        p_value=float(rank_sums([*first, *second], count).p_values[seen]),
+        smaller_first=1 - (seen - count * (count + 1)) / (2 * count * len(second)),
     )
+
+
+class RankSums(NamedTuple):
+    """All sums of ranks that a set may have: vectors indexed by twice the sum.
+
+    Attributes:
+        ways: In how many ways the sum comes about.
+        distance: From its mean, in ranks.
+        p_values: Share of the ways that lie at least as far from it.
+    """
+
+    ways: NDArray[np.float64]
+    distance: NDArray[np.float64]
+    p_values: NDArray[np.float64]
+
+
+def rank_sums(pooled: Sequence[float], count: int) -> RankSums:
+    """The distribution of the sum of ranks of `count` of the `pooled` values, dealt at random, mid-ranks for ties."""
+    return _rank_sums(tuple(sorted(_doubled_ranks(pooled).tolist())), count)
+
+
+@lru_cache(maxsize=256)
+def _rank_sums(weights: tuple[int, ...], count: int) -> RankSums:
+    """Kept, because pairs of sets mostly differ in who holds which rank and not in the ranks."""
+    ways = _ways_by_sum(weights, count)
+    away = np.abs(np.arange(ways.size) * len(weights) - count * sum(weights))  # whole numbers, so that ties are exact
+    distances, place = np.unique(away, return_inverse=True)
+    at_least = np.bincount(place, weights=ways, minlength=distances.size)[::-1].cumsum()[::-1]
+    return RankSums(ways, away / (2 * len(weights)), np.minimum(at_least[place] / ways.sum(), 1.0))
 
 
 def _doubled_ranks(values: Sequence[float]) -> NDArray[np.int64]:
@@ -194,12 +219,8 @@ def _doubled_ranks(values: Sequence[float]) -> NDArray[np.int64]:
     return (below + not_above + 1).astype(np.int64)
 
 
-@lru_cache(maxsize=256)
 def _ways_by_sum(weights: tuple[int, ...], count: int) -> NDArray[np.float64]:
-    """For each sum s, in how many ways `count` of the ascending weights add up to it (exact below 2^53).
-
-    Kept, because pairs of sets mostly differ in who holds which rank and not in the ranks.
-    """
+    """For each sum s, in how many ways `count` of the ascending weights add up to it (exact below 2^53)."""
     most = sum(weights[-count:])
     ways = np.zeros((count + 1, most + 1))
     ways[0, 0] = 1
