@@ -85,8 +85,8 @@ def _shares(case: Case, phases: dict[str, Phase] | str) -> Iterator[Metric]:
     if isinstance(phases, str) or not run_s:
         reason = phases if isinstance(phases, str) else "the run has no time from run_start to run_stop"
         yield absent(name, reason, formula=SHARE, scope="run")
-        for phase in RATES:
-            yield absent(name, reason, formula=SHARE, scope="run", dims={"phase": phase})
+        for each in RATES:
+            yield absent(name, reason, formula=SHARE, scope="run", dims={"phase": each})
         return
     if reads_elsewhere(case):
         yield absent(name, APART, formula=SHARE, scope="run", status="not_applicable")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +32,8 @@ Mask = Array | NDArray[np.bool_]
 
 Attend = Callable[[int, Array, Array, Array], Array]
 """From layer, queries, keys and values, [N, heads, D] each, to what is mixed, [N, H * D]."""
+
+Places = Array | NDArray[np.signedinteger[Any]]
 
 NOWHERE = np.iinfo(np.int32).max
 """A row or position of no cache: what is written there is dropped."""
@@ -203,7 +205,7 @@ class Decoder:
         return jax.nn.softmax(jnp.where(seen, scaled, -jnp.inf), axis=-1)
 
 
-def _with_prompts(whole: Array, new_BKTD: Array, rows_B: Array, places_T: Array | None) -> Array:
+def _with_prompts(whole: Array, new_BKTD: Array, rows_B: Array, places_T: Places | None) -> Array:
     """Keys or values of the cache with those of prompts, at `places_T`, or from the first place on."""
     if places_T is None:
         return whole.at[rows_B, :, : new_BKTD.shape[2]].set(new_BKTD, mode="drop")

@@ -53,6 +53,7 @@ class JaxGenerator:
         self._shape = shape = model_shape(self._settings)
         self._slots = int(self._settings["execution.slots"])
         self._at_once = min(int(self._settings["execution.prefill_requests"]), self._slots)
+        self._starts = (0, 1) if self._settings["requests.depth_tokens"] else (0,)
         self._lengths, self._spans = prompt_buckets(shape.positions), _spans(self._slots)
         self._drafted = (2, int(self._settings["execution.draft_tokens"]) + 1)
         self._widths = tuple(sorted({1, *self._drafted, *self._lengths}))
@@ -162,7 +163,8 @@ class JaxGenerator:
         for length in self._lengths:
             prompt = np.zeros(length, dtype=np.int32)
             for count in {1, self._at_once}:
-                self.prefill(np.arange(count, dtype=np.int32), [prompt] * count)
+                for start in self._starts:
+                    self.prefill(np.arange(count, dtype=np.int32), [prompt] * count, start)
             self.prompt_logits(prompt[None])
         self.put_cache(0, self.cache_of(0, 1))
         for span in self._spans:

@@ -57,7 +57,7 @@ class _Reader:
     def __init__(self, make: Callable[[Settings], Generator]) -> None:
         self._make = make
         self._made: list[Generator] = []
-        self._known = {
+        self._known: dict[str, Callable[[Message], _Answer]] = {
             "make": self._built,
             "set_weights": self._set_weights,
             "prefill": self._prefill,
