@@ -1,6 +1,7 @@
 """How fast this machine's processor reads its memory: the bandwidth that a decoder's memory traffic is held against.
 
-Run as a module, it reads and answers with bytes a second: `python -P -m oildrop.harness.bandwidth BYTES THREADS`.
+Run as a module, it reads and answers with bytes a second: `python -P -m oildrop.harness.bandwidth BYTES THREADS`, or,
+with how often, with the seconds of each read and each copy: `… BYTES THREADS REPEATS`.
 In a process of its own, because a buffer of several caches would count as the worker's memory.
 """
 
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from oildrop.harness.meters.isolation import ask_module
+from oildrop.harness.meters.isolation import Answer, ask_module
 from oildrop.harness.system.cpu import l3_bytes
 from oildrop.harness.system.source import this_host
 
@@ -23,19 +24,56 @@ CACHE_FACTOR = 4
 
 READS = 5
 LIMIT_S = 20.0
-METHOD = f"NumPy sums of 64-bit integers, one block a thread, best of {READS} reads"
+SUMS = "NumPy sums of 64-bit integers, one block a thread"
+METHOD = f"{SUMS}, best of {READS} reads"
 
 
 def measure_read_bandwidth(size_bytes: int, threads: int) -> float:
     """Bytes a second at which `threads` threads read a buffer of `size_bytes` together, best of several times."""
-    blocks = np.array_split(np.ones(size_bytes // 8, dtype=np.uint64), threads)
-    fastest_s = float("inf")
+    return size_bytes // 8 * 8 / min(read_times_s(size_bytes, threads, READS))
+
+
+def read_times_s(size_bytes: int, threads: int, repeats: int) -> list[float]:
+    """Seconds of each of `repeats` reads of one buffer of 64-bit numbers, a block a thread.
+
+    Raises:
+        ArithmeticError: A read missed part of the buffer.
+    """
+    numbers = np.ones(size_bytes // 8, dtype=np.uint64)
+    blocks, times_s = np.array_split(numbers, threads), []
     with ThreadPoolExecutor(threads) as pool:
-        for _ in range(READS):
+        for _ in range(repeats):
             start = time.perf_counter()
             total = sum(pool.map(_sum, blocks))
-            fastest_s = min(fastest_s, time.perf_counter() - start)
-    return 8 * total / fastest_s
+            times_s.append(time.perf_counter() - start)
+            if total != len(numbers):
+                raise ArithmeticError(f"{total} of {len(numbers)} numbers were read")
+    return times_s
+
+
+def copy_times_s(size_bytes: int, threads: int, repeats: int) -> list[float]:
+    """Seconds of each of `repeats` copies of such a buffer into another, a block a thread; the first is not counted.
+
+    Raises:
+        ArithmeticError: A copy is not what was copied.
+    """
+    source = np.arange(size_bytes // 8, dtype=np.uint64)
+    target = np.empty_like(source)
+    pairs = list(zip(np.array_split(target, threads), np.array_split(source, threads), strict=True))
+    times_s = []
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(1 + repeats):
+            start = time.perf_counter()
+            list(pool.map(_copy, pairs))
+            times_s.append(time.perf_counter() - start)
+    if not np.array_equal(source, target):
+        raise ArithmeticError("a copy differs from its source")
+    return times_s[1:]
+
+
+def ask_times_s(size_bytes: int, threads: int, repeats: int, *, limit_s: float = LIMIT_S) -> Answer:
+    """Both in a child: `{"read": [seconds, …], "copy": [seconds, …]}`, or why there are none."""
+    return ask_module(__name__, str(size_bytes), str(threads), str(repeats), limit_s=limit_s)
 
 
 def bandwidth_meta(backend: str, weight_bytes: int, threads: int) -> dict[str, Any]:
@@ -60,5 +98,15 @@ def _sum(block: Any) -> int:
     return int(np.add.reduce(block))
 
 
+def _copy(pair: tuple[Any, Any]) -> None:
+    np.copyto(*pair)
+
+
+def _answer(size_bytes: int, threads: int, repeats: int = 0) -> Any:
+    if not repeats:
+        return measure_read_bandwidth(size_bytes, threads)
+    return {"read": read_times_s(size_bytes, threads, repeats), "copy": copy_times_s(size_bytes, threads, repeats)}
+
+
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(measure_read_bandwidth(int(sys.argv[1]), int(sys.argv[2]))) + "\n")
+    sys.stdout.write(json.dumps(_answer(*map(int, sys.argv[1:]))) + "\n")

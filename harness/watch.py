@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from oildrop.rules.records import Limits
 
-TIMED_PHASES = frozenset({"train", "eval", "serve"})
+TIMED_PHASES = frozenset({"train", "eval", "serve", "calibrate"})
 """Phases in which the worker's progress counter must move."""
 
 

@@ -74,7 +74,8 @@ def _attempt(spec: RunSpec, orders: Orders, emitter: Emitter, heartbeat: Heartbe
 def _run_of(spec: RunSpec) -> Run:
     """What drives this run; imported only where it is wanted.
 
-    A model is asked of a server elsewhere, or served here where the spec names a scenario, or else trained.
+    A model is asked of a server elsewhere, or served here where the spec names a scenario; or the machine's ceilings
+    are measured; or else a model is trained.
     """
     if spec.backend == ENDPOINT:
         from oildrop.harness.endpoint.run import run_endpoint
@@ -84,6 +85,10 @@ def _run_of(spec: RunSpec) -> Run:
         from oildrop.harness.serving import run_serving
 
         return run_serving
+    if spec.kind == "calibrate":
+        from oildrop.harness.ceilings import run_calibration
+
+        return run_calibration
     from oildrop.harness.training import run_training
 
     return run_training

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from oildrop.rules.catalogue_ceilings import CEILINGS
 from oildrop.rules.catalogue_served import SERVED
-from oildrop.rules.metric_meaning import EVERY, TRAIN, MetricMeaning
+from oildrop.rules.metric_meaning import CALIBRATE, EVERY, TRAIN, MetricMeaning
 
 _M = MetricMeaning
 
@@ -60,12 +61,13 @@ CATALOGUE: dict[str, MetricMeaning] = {
         text="Time of all evaluations over the time from run_start to run_stop.",
     ),
     **SERVED,
+    **CEILINGS,
     "energy_j": _M(
-        label="Energy", unit="J", better="lower", kinds=EVERY,
+        label="Energy", unit="J", better="lower", kinds=(*EVERY, *CALIBRATE),
         text="Gross energy from run_start to run_stop at the widest scope that a meter covers.",
     ),
     "power_w": _M(
-        label="Power", unit="W", better="lower", kinds=EVERY,
+        label="Power", unit="W", better="lower", kinds=(*EVERY, *CALIBRATE),
         text="Mean power from run_start to run_stop: energy over time.",
     ),
     "energy_per_token_j": _M(
@@ -96,20 +98,20 @@ CATALOGUE: dict[str, MetricMeaning] = {
         "from run_start to the last answer.",
     ),
     "busy_fraction": _M(
-        label="Busy fraction", unit="1", better=None, kinds=EVERY,
+        label="Busy fraction", unit="1", better=None, kinds=(*EVERY, *CALIBRATE),
         text="Share of run_start to run_stop in which the device had work; busy is not the same as efficient. "
         "On a CPU: processor time of the worker over wall time and usable cores.",
     ),
     "memory_peak_bytes": _M(
-        label="Peak memory", unit="bytes", better="lower", kinds=EVERY,
+        label="Peak memory", unit="bytes", better="lower", kinds=(*EVERY, *CALIBRATE),
         text="High-water mark of the device's memory; on a CPU the largest resident set of the worker's processes.",
     ),
     "setup_s": _M(
-        label="Set-up", unit="s", better="lower", kinds=EVERY,
+        label="Set-up", unit="s", better="lower", kinds=(*EVERY, *CALIBRATE),
         text="From the start of the worker to run_start, compile included; untimed but capped.",
     ),
     "compile_s": _M(
-        label="Compile", unit="s", better="lower", kinds=EVERY,
+        label="Compile", unit="s", better="lower", kinds=(*EVERY, *CALIBRATE),
         text="Building the model and the timed steps, caches fresh.",
     ),
     "harness_overhead_fraction": _M(

@@ -52,9 +52,11 @@ SERVER_METRICS = "server_metrics"
 """Figures that an asked server offers of itself: value `before` or `after` the load; meta its samples."""
 REPEATS = "repeats"
 """Prompts asked again beside new ones, after the clock: value the pairs; meta the times of each to its first token."""
+CEILING = "ceiling"
+"""A ceiling of the machine: value what was done (`matmul`, `read`, …); meta how often, and the time of each repeat."""
 OUTCOME = "outcome"
 
-PHASES = ("probe", "data", "compile", "gates", "init", "warmup", "train", "serve", "eval", "teardown")
+PHASES = ("probe", "data", "compile", "gates", "init", "warmup", "train", "serve", "calibrate", "eval", "teardown")
 """Every phase a log may name; a run enters them in this order, `train` and `eval` in turn.
 
 A served run enters `probe` again after `eval`: there a cache is looked for.

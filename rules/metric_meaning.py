@@ -26,4 +26,5 @@ class MetricMeaning:
 
 TRAIN = ("to_target", "fixed_work")
 SERVE = ("serve", "probe")
+CALIBRATE = ("calibrate",)
 EVERY = (*TRAIN, *SERVE)

@@ -121,6 +121,25 @@ class Terms(Record):
     first_rate_per_s: float | None = Field(default=None, gt=0)
 
 
+class Calibration(Record):
+    """How a tier measures the machine's ceilings.
+
+    Attributes:
+        repeats: How often each is measured; the fastest counts.
+        repeat_s: Least time of one repeat, seconds: so many products or copies are asked for together.
+        widths: Of square products, from the smallest; the fastest of them is repeated.
+        longest_product_s: A product that takes longer ends the search for the fastest width, seconds.
+        buffer_bytes: Of what an accelerator reads and copies; a processor's is four last-level caches, and a quarter of
+            this at least.
+    """
+
+    repeats: int = Field(ge=3)
+    repeat_s: float = Field(gt=0)
+    widths: tuple[int, ...] = Field(min_length=1)
+    longest_product_s: float = Field(gt=0)
+    buffer_bytes: int = Field(gt=0)
+
+
 class Checkpoint(Record):
     """Trained weights that a benchmark serves: their name, the hash of all tensors, and the run that made them.
 
@@ -157,6 +176,7 @@ class Tier(Record):
         target: Quality to reach; None for fixed work. Of a served model: the quality that it must keep.
         schedule: When a training is evaluated; None where nothing is trained.
         scenarios: Of a served model: each scenario's terms.
+        calibration: Where neither is done and the machine's ceilings are measured: how.
         checkpoint: Trained weights that are served; None where there are none and they are random.
         draft: What may propose tokens to the checkpoint; None where there is nothing.
         cap_samples: Samples after which the target is missed.
@@ -177,6 +197,7 @@ class Tier(Record):
     init_limit_s: float = Field(gt=0)
     schedule: Schedule | None = None
     scenarios: dict[str, Terms] = {}
+    calibration: Calibration | None = None
     checkpoint: Checkpoint | None = None
     draft: Draft | None = None
     settings: dict[str, Scalar] = {}
@@ -185,9 +206,11 @@ class Tier(Record):
 
     @model_validator(mode="after")
     def _target_or_steps(self) -> Self:
-        if self.scenarios:
+        if self.scenarios or self.calibration is not None:
             if self.steps is not None or self.schedule is not None or self.cap_samples is not None:
-                raise ValueError("a tier with scenarios trains nothing: no steps, schedule or cap_samples")
+                raise ValueError("a tier with scenarios or calibration trains nothing: no steps, schedule, cap_samples")
+            if self.scenarios and self.calibration is not None:
+                raise ValueError("a tier has scenarios or calibration, not both")
             return self
         if self.schedule is None:
             raise ValueError("a tier that trains needs a schedule of evaluations, one that serves needs scenarios")
@@ -203,14 +226,16 @@ class Tier(Record):
     def evaluations(self) -> Schedule:
         """When a training is evaluated. Raises UsageError for a tier that trains nothing."""
         if self.schedule is None:
-            raise UsageError("this benchmark serves a trained model: it has no schedule of evaluations")
+            raise UsageError("this benchmark trains nothing: it has no schedule of evaluations")
         return self.schedule
 
     @property
     def kind(self) -> Kind:
-        """`serve` with scenarios; `to_target` when there is a target, else `fixed_work`."""
+        """`serve` with scenarios, `calibrate` with calibration; `to_target` with a target, else `fixed_work`."""
         if self.scenarios:
             return "serve"
+        if self.calibration is not None:
+            return "calibrate"
         return "fixed_work" if self.target is None else "to_target"
 
 

@@ -7,6 +7,7 @@ import math
 from oildrop.rules import keys
 from oildrop.rules.case import Case
 from oildrop.rules.events import Event
+from oildrop.rules.formulas.ceilings import CEILING_METRICS
 from oildrop.rules.outcomes import MEANINGS, Verdict
 from oildrop.rules.verdict_served import served_ending
 
@@ -22,11 +23,26 @@ def derive(case: Case) -> Verdict:
         return Verdict(outcome="lost", reason="the supervisor died before it recorded an end")
     reason = last_words.meta.get("reason")
     reason = reason if isinstance(reason, str) else None
-    own = served_ending(case) if case.evidence.spec.scenario is not None else _trained_ending(case)
+    own = _own_ending(case)
     if own is not None:
         return own
     outside = _outside_ending(last_words)
     return Verdict(outcome=outside, reason=reason)
+
+
+def _own_ending(case: Case) -> Verdict | None:
+    """How the run ended by itself; None when it did not."""
+    if case.evidence.spec.kind == "calibrate":
+        return _calibrated_ending(case)
+    return served_ending(case) if case.evidence.spec.scenario is not None else _trained_ending(case)
+
+
+def _calibrated_ending(case: Case) -> Verdict | None:
+    """A calibration has done its work when each ceiling was measured, or told why it cannot be."""
+    if case.timeline.run_stop_ns is None:
+        return None
+    done = {event.value for event in case.evidence.all(keys.CEILING)}
+    return Verdict(outcome="ok", reason=None) if done >= set(CEILING_METRICS) else None
 
 
 def _trained_ending(case: Case) -> Verdict | None:

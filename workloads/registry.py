@@ -10,6 +10,7 @@ from oildrop.rules.errors import Unsupported
 from oildrop.workloads.protocols import Device, ServeTask, Settings, TrainTask
 
 if TYPE_CHECKING:
+    from oildrop.workloads.calibrate.kernels import Kernels
     from oildrop.workloads.engine import Engine
     from oildrop.workloads.training import Lesson
 
@@ -27,18 +28,26 @@ ENGINES = {
 """What drives a model in each framework; `workloads.<task>.model_<framework>:make_model` makes it."""
 
 
+CALIBRATE = "calibrate"
+"""The task that measures a machine's ceilings."""
+
+
 def framework_of(backend: str) -> str:
     """`torch` of `torch-cpu`."""
     return backend.split("-", 1)[0]
 
 
 def frameworks_of(task: str) -> tuple[str, ...]:
-    """The frameworks that `task` is written in: where it is served, those whose `model_<framework>.py` is there."""
+    """The frameworks that `task` is written in: where it is served, those whose `model_<framework>.py` is there.
+
+    Of the calibration it is `kernels_<framework>.py`.
+    """
     if task in LESSONS:
         return tuple(ENGINES)
     if find_spec(f"oildrop.workloads.{task}") is None:
         return ()
-    return tuple(name for name in ENGINES if find_spec(f"oildrop.workloads.{task}.model_{name}") is not None)
+    part = "kernels" if task == CALIBRATE else "model"
+    return tuple(name for name in ENGINES if find_spec(f"oildrop.workloads.{task}.{part}_{name}") is not None)
 
 
 def make_train_task(task: str, settings: Settings, device: Device) -> TrainTask:
@@ -61,6 +70,15 @@ def make_serve_task(task: str, settings: Settings, device: Device) -> ServeTask:
     """The served model in the device's framework. Raises Unsupported where none was written."""
     _require_framework(task, device)
     made: ServeTask = _load(f"oildrop.workloads.{task}.serving:make_task")(settings, device)
+    return made
+
+
+def make_kernels(settings: Settings, device: Device) -> Kernels:
+    """What the calibration asks of the device's framework. Raises Unsupported where none was written."""
+    _require_framework(CALIBRATE, device)
+    made: Kernels = _load(f"oildrop.workloads.{CALIBRATE}.kernels_{framework_of(device.backend)}:make_kernels")(
+        settings, device
+    )
     return made
 
 

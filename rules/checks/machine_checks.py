@@ -11,6 +11,7 @@ from oildrop.rules.checks.registry import Broken, Judged, broken, rule
 LOAD_LIMIT = 0.5
 STEAL_LIMIT = 0.02
 OVERHEAD_LIMIT = 0.02
+SPREAD_LIMIT = 0.25
 
 
 def host_state(judged: Judged, when: str) -> dict[str, Any]:
@@ -89,3 +90,12 @@ def harness_is_light(judged: Judged) -> Iterator[Broken]:
         yield broken(
             message, "close other programs; on a single core the meters compete with the run", share=metric.value
         )
+
+
+@rule("R090")
+def ceilings_repeat(judged: Judged) -> Iterator[Broken]:
+    """Of each ceiling the slowest repeat at most 25 % under the fastest."""
+    metric = judged.metrics.get("repeat_spread_fraction")
+    if metric is not None and metric.value is not None and metric.value > SPREAD_LIMIT:
+        message = f"the slowest repeat of a ceiling is {metric.value:.0%} under the fastest; at most {SPREAD_LIMIT:.0%}"
+        yield broken(message, "end other work, let the machine cool, and calibrate again", spread=metric.value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from oildrop.rules.case import Case
+from oildrop.rules.measures.ceilings import ceiling_metrics
 from oildrop.rules.measures.devices import device_metrics
 from oildrop.rules.measures.energy import energy_metrics
 from oildrop.rules.measures.resources import busy_metric, memory_metric
@@ -21,19 +22,29 @@ from oildrop.rules.measures.served_work import served_work_metrics
 from oildrop.rules.measures.speed import eval_metric, overhead_metric, rate_metrics, setup_metrics
 from oildrop.rules.measures.target import quality_metrics, target_metrics
 from oildrop.rules.measures.work import work_metrics
-from oildrop.rules.metric_meaning import SERVE
+from oildrop.rules.metric_meaning import CALIBRATE, SERVE
 from oildrop.rules.outcomes import Verdict
 from oildrop.rules.records import Metric
 
 
 def all_metrics(case: Case, verdict: Verdict) -> Iterator[Metric]:
     """Every metric of the run's kind, in no order; the headline of a name before those with dims."""
-    if case.evidence.spec.kind in SERVE:
+    kind = case.evidence.spec.kind
+    if kind in SERVE:
         yield from _served(case)
+    elif kind in CALIBRATE:
+        yield from _calibrated(case, verdict)
     else:
         yield from _trained(case, verdict)
     yield from setup_metrics(case)
     yield overhead_metric(case)
+
+
+def _calibrated(case: Case, verdict: Verdict) -> Iterator[Metric]:
+    yield from ceiling_metrics(case)
+    yield from energy_metrics(case, verdict)
+    yield busy_metric(case)
+    yield memory_metric(case)
 
 
 def _trained(case: Case, verdict: Verdict) -> Iterator[Metric]:

@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 GROUP = "\N{NARROW NO-BREAK SPACE}"
 """Between groups of three digits; never wraps."""
 
-SIZED_UNITS = frozenset({"1", "bytes", "FLOP/s"})
+SIZED_UNITS = frozenset({"1", "bytes", "FLOP/s", "bytes/s"})
 """Units in which people do not read a number as it is."""
 
 _BINARY = ("bytes", "KiB", "MiB", "GiB", "TiB")
@@ -57,7 +57,7 @@ def _scientific(value: float, digits: int) -> str:
 
 
 def scaled(value: float | int, unit: str) -> tuple[str, str]:
-    """`value` and `unit` in the size that people read: bytes in MiB, shares in %, FLOP/s in GFLOP/s."""
+    """`value` and `unit` in the size that people read: bytes in MiB, shares in %, rates in GFLOP/s and GB/s."""
     if unit not in SIZED_UNITS:
         return number(value), unit
     if unit == "1":
@@ -66,7 +66,7 @@ def scaled(value: float | int, unit: str) -> tuple[str, str]:
         step = _step(value, 1024, len(_BINARY))
         return number(value / 1024**step), _BINARY[step]
     step = _step(value, 1000, len(_DECIMAL))
-    return number(value / 1000**step), f"{_DECIMAL[step]}FLOP/s"
+    return number(value / 1000**step), f"{_DECIMAL[step]}{'B/s' if unit == 'bytes/s' and step else unit}"
 
 
 def _step(value: float, base: int, count: int) -> int:

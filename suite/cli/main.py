@@ -20,6 +20,7 @@ COMMANDS = {
     "run": "Measure: run benchmarks and keep every run.",
     "sweep": "Measure prefill and decode at fixed shapes, a run each.",
     "prefill": "Read prompts here for runs that decode on another machine.",
+    "calibrate": "Measure what this machine can do at most.",
     "runs": "List the runs of a store, newest first.",
     "show": "One run: metrics, findings, phases, how to repeat it.",
     "compare": "Whether two configurations differ, and by how much.",
@@ -39,7 +40,6 @@ class _Commands(LazyGroup):
 
     def format_options(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
         """The options in one line, so that all commands fit the screen."""
-        formatter.write_paragraph()
         formatter.write_text("Options: --version, -h, --help")
         self.format_commands(ctx, formatter)
 
@@ -61,7 +61,7 @@ def oildrop(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """A hardware benchmark that keeps every run, the bad ones beside the good. To measure this machine: oildrop run."""
+    """A hardware benchmark that keeps every run, bad ones too. Start: oildrop run."""
 
 
 def main(args: Sequence[str] | None = None) -> int:

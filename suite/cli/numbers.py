@@ -7,19 +7,22 @@ import math
 BINARY = ("bytes", "KiB", "MiB", "GiB", "TiB")
 DECIMAL = (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6))
 
+RATES = {"FLOP/s": "FLOP/s", "bytes/s": "B/s"}
+"""Units that take a prefix, and what stands behind it."""
+
 
 def show_value(value: float | int | None, unit: str) -> str:
-    """`value` with its unit: four significant digits, bytes in KiB and up, FLOP/s in G and up, shares in percent."""
+    """`value` with its unit: four significant digits, bytes in KiB and up, rates in G and up, shares in percent."""
     if value is None:
         return "–"
     if unit == "bytes":
         return show_bytes(value)
     if unit == "1":
         return f"{show_number(100 * value)} %"
-    if unit == "FLOP/s":
+    if unit in RATES:
         for prefix, size in DECIMAL:
             if abs(value) >= size:
-                return f"{show_number(value / size)} {prefix}{unit}"
+                return f"{show_number(value / size)} {prefix}{RATES[unit]}"
     return f"{show_number(value)} {unit}"
 
 

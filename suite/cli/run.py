@@ -93,10 +93,11 @@ def run(
 
         plans.show_plan(planned, layout, as_json=as_json)
         return 0
-    return _measure(planned, layout, as_json=as_json)
+    return measure(planned, layout, as_json=as_json)
 
 
-def _measure(planned: Sequence[PlannedSet], layout: StoreLayout, *, as_json: bool) -> int:
+def measure(planned: Sequence[PlannedSet], layout: StoreLayout, *, as_json: bool) -> int:
+    """Carry out what was planned, say how it went, and give the exit code."""
     from oildrop.results.document import runs_document
     from oildrop.suite.cli import progress, reports
     from oildrop.suite.execute import execute
