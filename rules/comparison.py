@@ -17,6 +17,7 @@ from oildrop.rules.records import Kind
 from oildrop.rules.statistics import geometric_mean
 from oildrop.rules.statistics_two_sets import holm, paired_ratio, rank_sum_test, shows_no_scatter, welch_ratio
 from oildrop.rules.summary import is_counted
+from oildrop.rules.view_metrics import MEANINGS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +141,7 @@ def _metric(kind: Kind, scenario: str | None, asked: str | None) -> str:
     name = asked or headline_of(kind, scenario)
     if name is None:
         raise UsageError(f"runs of kind {kind} have no headline metric; name one of those they list")
-    meaning = CATALOGUE.get(name)
+    meaning = MEANINGS.get(name)
     if meaning is None or meaning.better is None:
         comparable = ", ".join(key for key, entry in CATALOGUE.items() if entry.better and kind in entry.kinds)
         raise UsageError(f"metric {name!r} has no better direction to compare by; use one of {comparable}")
@@ -156,7 +157,7 @@ def _value(run: SideRun, metric: str) -> float:
     value = run.values[metric]
     if value is None:
         raise ValueError(f"{metric} is missing from a run that passed as measured")
-    return value if CATALOGUE[metric].better == "higher" else 1 / value
+    return value if MEANINGS[metric].better == "higher" else 1 / value
 
 
 def _by_session(side: Sequence[SideRun], metric: str) -> list[float]:

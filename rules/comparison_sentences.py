@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from oildrop.rules.catalogue import CATALOGUE
 from oildrop.rules.records import Record
 from oildrop.rules.statistics import EQUAL, LEVEL
 from oildrop.rules.statistics_two_sets import Ratio, minimum_detectable_ratio, runs_needed
+from oildrop.rules.view_metrics import MEANINGS
 
 AS_FAST_FROM = 0.98
 """Lower bound from which one side may be called as fast as the other."""
@@ -263,7 +263,7 @@ def _count(tested: Tested) -> str:
 def _word(metric: str) -> str:
     if metric in SPEEDS:
         return "as fast"
-    label = CATALOGUE[metric].label
+    label = MEANINGS[metric].label
     return f"as good in {label if label.isupper() else label[0].lower() + label[1:]}"
 
 

@@ -23,6 +23,9 @@ R = TypeVar("R", bound=Record)
 
 VERSION = "v1"
 TABLES = ("devices.toml",)
+VIEW_TABLES = ("prices.toml", "grid.toml")
+"""Beside the rulebook and no part of it: read by views alone (`loading_prices.py`)."""
+
 SUBFOLDERS = ("reference", "data")
 MANIFEST_SCHEMA = "oildrop.data/1"
 
@@ -53,7 +56,7 @@ def parse_rulebook(files: dict[str, bytes]) -> Rulebook:
     for name in SHARED_FILES:
         if name not in files:
             raise RulebookError(f"{name}: missing from the rulebook")
-    parsed = {name: _parse_toml(name, data) for name, data in files.items()}
+    parsed = {name: parse_toml(name, data) for name, data in files.items()}
     benchmarks = {}
     reference_files = []
     for name in sorted(parsed):
@@ -65,7 +68,7 @@ def parse_rulebook(files: dict[str, bytes]) -> Rulebook:
             reference_files.append(name)
         elif schema == MANIFEST_SCHEMA:
             parse_manifest(name, files[name])
-        elif name not in SHARED_FILES:
+        elif name not in (*SHARED_FILES, *VIEW_TABLES):
             raise RulebookError(
                 f"{name}: line 1: schema {schema!r} is unknown; use oildrop.benchmark/1, {REFERENCE_SCHEMA} "
                 f"or {MANIFEST_SCHEMA}"
@@ -94,7 +97,7 @@ def parse_manifest(name: str, raw: bytes) -> Manifest:
     Raises:
         RulebookError: It is no TOML or breaks the form; names file, line and reason.
     """
-    table = _parse_toml(name, raw)
+    table = parse_toml(name, raw)
     if table.get("schema") != MANIFEST_SCHEMA:
         raise RulebookError(f"{name}: line 1: schema {table.get('schema')!r} is not {MANIFEST_SCHEMA}")
     entries = table.get("files", [])
@@ -115,7 +118,25 @@ def _from_section(raw: bytes, section: str, index: int) -> bytes:
     return b"\n".join([b""] * start + lines[start:])
 
 
-def _parse_toml(name: str, data: bytes) -> dict[str, Any]:
+def parse_rows(kind: type[R], name: str, section: str, table: dict[str, Any], raw: bytes) -> tuple[R, ...]:
+    """Each `[[section]]` of a parsed `table` as a record; `raw` is the file's text, for the lines of errors.
+
+    Raises:
+        RulebookError: The section is no list of tables, or a row breaks the form; names file, line and reason.
+    """
+    entries = table.get(section, [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise RulebookError(
+            f"{name}: line {_line_of(raw, section)}: {section} is no list of tables; write [[{section}]]"
+        )
+    return tuple(
+        _record(kind, name, entry, _from_section(raw, section, index), within=f"{section}.{index}")
+        for index, entry in enumerate(entries)
+    )
+
+
+def parse_toml(name: str, data: bytes) -> dict[str, Any]:
+    """The file's table. Raises RulebookError for bytes that are no UTF-8 or no TOML; names file, line and reason."""
     try:
         return tomllib.loads(data.decode())
     except UnicodeDecodeError as error:

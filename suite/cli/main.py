@@ -24,6 +24,7 @@ COMMANDS = {
     "runs": "List the runs of a store, newest first.",
     "show": "One run: metrics, findings, phases, how to repeat it.",
     "compare": "Whether two configurations differ, and by how much.",
+    "choose": "The best configuration within bounds, by cost or a metric.",
     "history": "Whether a configuration changed from session to session.",
     "check": "Judge a run or bundle again: integrity, then every rule.",
     "ingest": "Take bundles from elsewhere into the store.",
@@ -39,9 +40,9 @@ class _Commands(LazyGroup):
     table = COMMANDS
 
     def format_options(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
-        """The options in one line, so that all commands fit the screen."""
-        formatter.write_text("Options: --version, -h, --help")
-        self.format_commands(ctx, formatter)
+        """All commands under a heading that names the options too, so that they fit the screen."""
+        with formatter.section("Commands (options: --version, -h, --help)"):
+            formatter.write_dl(list(self.table.items()))
 
 
 app = make_app(cls=_Commands)

@@ -61,9 +61,9 @@ def _side(label: str, chosen: RunRow, rows: Iterable[RunRow], *, by_set: bool) -
 
 def _labels(a: RunRow, b: RunRow) -> tuple[str, str]:
     """`A` and `B`, each with what tells it from the other: words where they differ, else ids."""
-    traits_a, traits_b = _traits(a), _traits(b)
+    traits_a, traits_b = traits_of(a), traits_of(b)
     if traits_a == traits_b:
-        traits_a, traits_b = _ids(a), _ids(b)
+        traits_a, traits_b = ids_of(a), ids_of(b)
     differing = [key for key in {**traits_a, **traits_b} if traits_a.get(key) != traits_b.get(key)]
 
     def label(letter: str, traits: dict[str, str]) -> str:
@@ -73,7 +73,8 @@ def _labels(a: RunRow, b: RunRow) -> tuple[str, str]:
     return label("A", traits_a), label("B", traits_b)
 
 
-def _traits(row: RunRow) -> dict[str, str]:
+def traits_of(row: RunRow) -> dict[str, str]:
+    """What may tell its configuration from another, in words."""
     spec = row.spec
     traits = {"benchmark": f"{spec.benchmark} {spec.tier}", "backend": spec.backend, "division": spec.division}
     traits |= {key: f"{key} {setting_text(value)}" for key, value in spec.settings.items()}
@@ -86,6 +87,7 @@ def _traits(row: RunRow) -> dict[str, str]:
     return traits
 
 
-def _ids(row: RunRow) -> dict[str, str]:
+def ids_of(row: RunRow) -> dict[str, str]:
+    """What tells its configuration from another where no words do."""
     names = ("system_id", "software_id", "set_id")
     return {name: f"{name.removesuffix('_id')} {getattr(row.spec, name)}" for name in names}

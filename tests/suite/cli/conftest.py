@@ -108,6 +108,11 @@ def spec() -> Callable[..., RunSpec]:
     return make_spec
 
 
+@pytest.fixture(name="machine")
+def plain_machine() -> System:
+    return machine()
+
+
 @pytest.fixture(scope="session")
 def example_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with a crashed and a cancelled run, both sealed, and one whose supervisor died. Read only."""
