@@ -67,11 +67,11 @@ def attended(change: Callable[..., Tensor]) -> Mutate:
 
 
 def prompts_not_kept(patch: Patch) -> None:
-    patch.setattr(Decoder, "read", lambda self, tokens, rows, cache: READ(self, tokens, rows, cache.clone()))
+    patch.setattr(Decoder, "read", lambda self, tokens, rows, kept, *rest: READ(self, tokens, rows, kept.clone(), *rest))
 
 
 def prompts_in_other_rows(patch: Patch) -> None:
-    patch.setattr(Decoder, "read", lambda self, tokens, rows, cache: READ(self, tokens, rows.flip(0), cache))
+    patch.setattr(Decoder, "read", lambda self, tokens, rows, *rest: READ(self, tokens, rows.flip(0), *rest))
 
 
 def steps_not_kept(which: int) -> Mutate:
