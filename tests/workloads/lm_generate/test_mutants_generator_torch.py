@@ -67,7 +67,9 @@ def attended(change: Callable[..., Tensor]) -> Mutate:
 
 
 def prompts_not_kept(patch: Patch) -> None:
-    patch.setattr(Decoder, "read", lambda self, tokens, rows, kept, *rest: READ(self, tokens, rows, kept.clone(), *rest))
+    patch.setattr(
+        Decoder, "read", lambda self, tokens, rows, kept, *rest: READ(self, tokens, rows, kept.clone(), *rest)
+    )
 
 
 def prompts_in_other_rows(patch: Patch) -> None:
