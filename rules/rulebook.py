@@ -297,11 +297,16 @@ class Scenario(Record):
 
 
 class DevicePeaks(Record):
-    """Dense peaks of one part: FLOP/s by dtype, bytes/s, watts, bytes; from `source` of `date`; None: not stated."""
+    """Dense peaks of one part: FLOP/s by dtype, bytes/s, watts, bytes; from `source` of `date`; None: not stated.
+
+    Attributes:
+        cores: Of a processor: those that its peaks are of, all of one socket; None of an accelerator.
+    """
 
     name: str
     match: tuple[str, ...]
     peak_flop_per_s: dict[str, float]
+    cores: int | None = Field(default=None, gt=0)
     bandwidth_bytes_per_s: float | None = None
     tdp_w: float | None = None
     memory_bytes: int | None = None

@@ -24,8 +24,9 @@ def find_part(rulebook: Rulebook, name: str) -> DevicePeaks:
     if found:
         raise UsageError(f"--device {name!r} is the name of {len(found)} parts; use {_listed(found)}")
     holding = [part for part in rulebook.devices if words and any(word in part.name.casefold() for word in words)]
-    near = nearest(name, [part.name for part in rulebook.devices])
-    offer = near or f"; use {_listed(holding or rulebook.devices)}"
+    beginning = [part for part in rulebook.devices if words and all(_begins(word, part) for word in words)]
+    near = "" if beginning else nearest(name, [part.name for part in rulebook.devices])
+    offer = near or f"; use {_listed(beginning or holding or rulebook.devices)}"
     raise UsageError(f"--device {name!r} is not in the rulebook's table{offer}")
 
 
@@ -43,6 +44,10 @@ def own_part(rulebook: Rulebook, accelerators: Sequence[Accelerator]) -> tuple[D
 
 def _names(part: DevicePeaks) -> set[str]:
     return {part.name.casefold(), *(name.casefold() for name in part.match)}
+
+
+def _begins(word: str, part: DevicePeaks) -> bool:
+    return any(each.startswith(word) for each in _words(part.name))
 
 
 def _words(name: str) -> list[str]:

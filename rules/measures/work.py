@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from oildrop.rules.case import Case
 from oildrop.rules.formulas.flops_table import FLOPS_PER_TOKEN
+from oildrop.rules.measures.devices import devices_of
 from oildrop.rules.measures.making import absent, present
 from oildrop.rules.records import Metric
 from oildrop.rules.rulebook import DevicePeaks
@@ -50,7 +51,10 @@ def _model_flop_per_s(case: Case) -> float | None:
 
 
 def peak_of(case: Case) -> float | str:
-    """Dense peak in FLOP/s at the declared dtype, or the reason why it is not known."""
+    """Dense peak in FLOP/s, at the declared dtype, of all devices that the run uses; or why it is not known.
+
+    A processor is held against the cores that this machine has, be they part of a socket or of several.
+    """
     model = _device_model(case)
     if model is None:
         return "system.json does not name the device"
@@ -60,7 +64,11 @@ def peak_of(case: Case) -> float | str:
     dtype = str(case.evidence.spec.settings.get("execution.dtype"))
     if dtype not in part.peak_flop_per_s:
         return f"devices.toml lists no {dtype} peak for {model}"
-    return part.peak_flop_per_s[dtype]
+    peak = part.peak_flop_per_s[dtype]
+    if part.cores is None:
+        return peak * devices_of(case)
+    cores = case.evidence.system.cpu.physical_cores if case.evidence.system else None
+    return peak * cores / part.cores if cores else f"system.json does not say how many cores of {model} there are"
 
 
 def _device_model(case: Case) -> str | None:
