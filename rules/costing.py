@@ -177,9 +177,9 @@ def _over_runs(base: Value, figures: Sequence[Figure]) -> Value:
             update={"value": mean, "count": len(values), "reason": "0 has no logarithm: plain mean, no interval"}
         )
     found = log_t_interval(values)
-    reason = None if found.low is not None else "1 run, or equal values: no interval"
+    why = None if found.low is not None else "1 run, or equal values: no interval"
     return base.model_copy(
-        update={"value": found.value, "low": found.low, "high": found.high, "count": found.count, "reason": reason}
+        update={"value": found.value, "low": found.low, "high": found.high, "count": found.count, "reason": why}
     )
 
 

@@ -10,7 +10,8 @@ from oildrop.results.costs import Economics, attempts_of, rates_of, values_of
 from oildrop.results.document import set_runs
 from oildrop.results.rows import RunRow
 from oildrop.results.sides import side_of
-from oildrop.rules.choosing import Candidate, Choice, Constraint, LeftOut, Sense, check_objective, choose
+from oildrop.rules.choice import Choice, LeftOut, Sense
+from oildrop.rules.choosing import Candidate, Constraint, check_objective, choose
 from oildrop.rules.costing import Attempt, Rates, attempt_figures, cost_metric
 from oildrop.rules.errors import UsageError
 from oildrop.rules.prefix_cache import track_of

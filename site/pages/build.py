@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oildrop.results.collector import collector_paused
+from oildrop.results.costs import Economics
 from oildrop.results.rows import RunRow
 from oildrop.rules.rulebook import Rulebook
 from oildrop.site.pages.boards import boards_of
@@ -29,18 +30,21 @@ class SiteReport:
     runs: int
 
 
-def build_site(layout_rows: Sequence[RunRow], rulebook: Rulebook, out: Path, *, built_utc: str) -> SiteReport:
+def build_site(
+    layout_rows: Sequence[RunRow], rulebook: Rulebook, out: Path, *, built_utc: str, economics: Economics | None = None
+) -> SiteReport:
     """Write the site of all `layout_rows` to `out`, replacing an earlier build there in one step.
 
     Args:
         layout_rows: Every run of a store, whatever its outcome; no two with one `run_id`.
         built_utc: The instant shown as the time of building, ISO 8601 in UTC.
+        economics: Prices for the boards' costs; None shows none.
 
     Raises:
         UsageError: `out` holds something that is no page built here.
     """
     with Output(out) as output, collector_paused():
-        site = Site(rulebook=rulebook, built_utc=built_utc, output=output)
+        site = Site(rulebook=rulebook, built_utc=built_utc, output=output, economics=economics)
         boards = boards_of(layout_rows)
         anchors = {row.run_id: part.anchor for board in boards for part in board.configurations for row in part.rows}
         output.write("style.css", style_sheet())

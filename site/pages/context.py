@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from oildrop.results.costs import Economics
 from oildrop.rules.rulebook import Rulebook
 from oildrop.site.pages.csvs import Cell, csv_text
 from oildrop.site.pages.output import Output
@@ -22,12 +23,14 @@ class Site:
     """One build: what all pages share, and the folder that they are written to.
 
     Attributes:
+        economics: What runs are priced by; None where nobody named prices.
         run_lines: CSV lines by run id, as a run stands in several files.
     """
 
     rulebook: Rulebook
     built_utc: str
     output: Output
+    economics: Economics | None = None
     run_lines: dict[str, str] = field(default_factory=dict)
 
     def page(self, path: str, template: str, values: Mapping[str, object]) -> None:

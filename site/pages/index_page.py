@@ -17,6 +17,7 @@ from oildrop.site.pages.axes import Axis, axis_over
 from oildrop.site.pages.boards import Board, Configuration
 from oildrop.site.pages.charts import strip, strip_axis
 from oildrop.site.pages.context import ROWS_A_PAGE, ROWS_ON_INDEX, Site
+from oildrop.site.pages.costs import CostView, write_costs
 from oildrop.site.pages.csvs import Cell
 from oildrop.site.pages.formats import count_text, number
 from oildrop.site.pages.goals import goal_text
@@ -68,6 +69,7 @@ class BoardView:
         drawable: Configurations that could be drawn; `strips` are the first of them.
         ranks: What the ranks may be taken to say; None without ranks.
         ties: Sentences on neighbours that are not told apart.
+        costs: Cost or energy against speed; None where neither is known.
     """
 
     board: Board
@@ -81,6 +83,7 @@ class BoardView:
     scale: Markup | None
     ranks: str | None
     ties: list[str]
+    costs: CostView | None
     csv: str
     table: RunTable | None
     runs_href: str
@@ -149,6 +152,7 @@ def _board_view(site: Site, board: Board) -> BoardView:
         scale=strip_axis(axis) if axis else None,
         ranks=ranks_text(board),
         ties=open_ties(board),
+        costs=write_costs(site, board),
         csv=csv,
         table=_few_runs(site, board, rows) if few else None,
         runs_href=f"runs/{board.slug}.html",

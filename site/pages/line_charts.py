@@ -84,7 +84,7 @@ def _chart(chart: LineChart, line: str, x_axis: Axis, y_axis: Axis, low: float, 
     says = ascii_markup(says)
     return (
         f'<div class="plot"><svg role="img" aria-label="{says}" width="100%" height="170">'
-        f"{_frame(x_axis, y_axis, chart.x_label, chart.y_label)}"
+        f"{frame(x_axis, y_axis, chart.x_label, chart.y_label)}"
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none"><polyline points="{line}"/></svg>'
         f"{extra}</svg></div>",
         says,
@@ -92,7 +92,7 @@ def _chart(chart: LineChart, line: str, x_axis: Axis, y_axis: Axis, low: float, 
 
 
 @lru_cache(maxsize=4096)
-def _frame(x_axis: Axis, y_axis: Axis, x_label: str, y_label: str) -> str:
+def frame(x_axis: Axis, y_axis: Axis, x_label: str, y_label: str) -> str:
     """Grid, tick labels and axis titles."""
     parts = []
     for tick in y_axis.ticks:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from oildrop.results.costs import Economics
-    from oildrop.rules.choosing import Entry
+    from oildrop.rules.choice import Entry
     from oildrop.rules.costing import Value
     from oildrop.suite.choose import Answer
 

@@ -12,6 +12,7 @@ from oildrop.suite.cli import options
 from oildrop.suite.cli.lazy import PlainCommand, make_app
 from oildrop.suite.cli.numbers import count
 from oildrop.suite.cli.output import print_document, screen
+from oildrop.suite.cli.pricing import ElectricityOption, PriceOption, PricesOption, Pricing, ProviderOption
 
 app = make_app(no_args_is_help=True, help="Build the results page, or serve it on this machine.")
 
@@ -21,6 +22,10 @@ PORT = 8000
 @app.command(cls=PlainCommand, epilog="Example: oildrop site build --out oildrop-page")
 def build(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", show_default=False, help="The folder to write.")],
+    price: PriceOption = None,
+    prices: PricesOption = None,
+    provider: ProviderOption = None,
+    electricity: ElectricityOption = None,
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
@@ -28,7 +33,7 @@ def build(
 
     A page that stands there already is replaced whole; any other folder with files in it is refused.
     """
-    built = _build(store, out)
+    built = _build(store, out, Pricing(price=price or (), prices=prices, provider=provider, electricity=electricity))
     if as_json:
         print_document({"schema": "oildrop.site/1", **built})
     else:
@@ -51,7 +56,7 @@ def serve(
 
     with tempfile.TemporaryDirectory(prefix="oildrop-page-") as folder:
         page = Path(folder) / "page"
-        built = _build(store, page)
+        built = _build(store, page, Pricing())
         with open_server(page, port) as server:
             address = f"http://{HOST}:{server.server_port}/"
             if as_json:
@@ -64,7 +69,7 @@ def serve(
                 return
 
 
-def _build(store: Path | None, out: Path) -> dict[str, Any]:
+def _build(store: Path | None, out: Path, pricing: Pricing) -> dict[str, Any]:
     """Build the page of the store into `out`."""
     from datetime import UTC, datetime
 
@@ -77,5 +82,7 @@ def _build(store: Path | None, out: Path) -> dict[str, Any]:
     layout = store_layout(store)
     refresh(layout)
     built_utc = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    report = build_site(list_runs(layout), load_rulebook(), out, built_utc=built_utc)
+    rows = list_runs(layout)
+    economics = pricing.economics([row.spec.system_id for row in rows])
+    report = build_site(rows, load_rulebook(), out, built_utc=built_utc, economics=economics)
     return {"store": layout.root, "index": report.index.absolute(), "pages": report.pages, "runs": report.runs}
