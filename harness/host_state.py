@@ -13,9 +13,11 @@ import psutil
 from oildrop.harness.meters.isolation import Answer
 from oildrop.harness.meters.nvidia import describe_in_child, driver_present
 from oildrop.harness.meters.process import process_tree
-from oildrop.harness.system.cpu import governor
+from oildrop.harness.system.cpu import frequency_driver, governor
 from oildrop.harness.system.memory import parse_meminfo
-from oildrop.harness.system.source import Host, this_host
+from oildrop.harness.system.pci import amd_power_caps
+from oildrop.harness.system.power_cap import read_power_cap
+from oildrop.harness.system.source import Gaps, Host, this_host
 
 WINDOW_S = 0.2
 """Time over which other processes' use of the processors is taken, seconds."""
@@ -24,6 +26,8 @@ HEAVY_FRACTION = 0.1
 """A process that uses more than this of one core counts as heavy."""
 
 _CPUS = "sys/devices/system/cpu"
+_KFD_PROCESSES = "sys/class/kfd/kfd/proc/[0-9]*"
+"""One folder a process that computes on an AMD device. Source: Linux kernel, `amdkfd/kfd_process.c`."""
 
 
 def host_state(
@@ -43,9 +47,10 @@ def host_state(
 
     Returns:
         `load_1m` (runnable processes), `steal_s` and `throttle_count` (since boot), `cpu_frequency_hz` (mean now),
-        `governor`, `on_battery`, `battery_fraction`, `memory_available_bytes`, `swap_used_bytes`,
-        `store_free_bytes`, `heavy_processes` (count), `other_cpu_fraction` (of all processors),
-        `accelerator_processes` (on all devices). No names of processes or users.
+        `governor`, `frequency_driver`, `power_cap_w` (of the processors), `on_battery`, `battery_fraction`,
+        `memory_available_bytes`, `swap_used_bytes`, `store_free_bytes`, `heavy_processes` (count),
+        `other_cpu_fraction` (of all processors), `accelerator_processes` (on all devices), and lists over the devices:
+        `accelerator_power_limits_w`, `accelerator_default_limits_w`. No names of processes or users.
     """
     host = host or this_host()
     memory = parse_meminfo(host.text("proc/meminfo") or "")
@@ -55,12 +60,14 @@ def host_state(
         "throttle_count": throttle_count(host),
         "cpu_frequency_hz": _frequency_hz(host),
         "governor": governor(host),
+        "frequency_driver": frequency_driver(host),
+        "power_cap_w": read_power_cap(host, Gaps()),
         **_battery(),
         "memory_available_bytes": memory.get("MemAvailable", psutil.virtual_memory().available),
         "swap_used_bytes": psutil.swap_memory().used,
         "store_free_bytes": free_bytes(store_root),
         **others(own_pids, window_s),
-        "accelerator_processes": accelerator_processes(host, describe),
+        **accelerators_now(host, describe),
     }
 
 
@@ -99,13 +106,20 @@ def others(own_pids: Collection[int], window_s: float) -> dict[str, Any]:
     return _shares(before, after, elapsed_s, psutil.cpu_count() or 1)
 
 
-def accelerator_processes(host: Host, describe: Callable[[], Answer]) -> int | None:
-    """Compute processes on all NVIDIA devices; None where none can be asked."""
-    if not driver_present(host.root):
-        return None
-    answer = describe()
-    counts = [device["compute_processes"] for device in (answer.value or {}).get("devices", [])]
-    return sum(counts) if counts and None not in counts else None
+def accelerators_now(host: Host, describe: Callable[[], Answer]) -> dict[str, Any]:
+    """Compute processes on all NVIDIA or AMD devices, and each one's power cap beside its maker's; None is unknown."""
+    if driver_present(host.root):
+        devices = (describe().value or {}).get("devices", [])
+        counts = [device.get("compute_processes") for device in devices]
+        processes = sum(counts) if counts and None not in counts else None
+    else:
+        devices = amd_power_caps(host)
+        processes = len(host.matches(_KFD_PROCESSES)) if devices else None
+    return {
+        "accelerator_processes": processes,
+        "accelerator_power_limits_w": [device.get("power_limit_w") for device in devices] or None,
+        "accelerator_default_limits_w": [device.get("default_power_limit_w") for device in devices] or None,
+    }
 
 
 def _shares(

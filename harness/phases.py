@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from oildrop.harness.devices.opening import device_uuids, open_device, require_dtype
+from oildrop.harness.canary import read_device
+from oildrop.harness.devices.opening import device_uuids, open_device, require_dtype, song_of
 from oildrop.harness.messages import Emitter
 from oildrop.harness.orders import Orders
 from oildrop.rules import keys
@@ -59,6 +60,7 @@ def open_for(spec: RunSpec, orders: Orders, emitter: Emitter) -> Device:
         keys.PROCESS, f"worker-{orders.rank}", {"pid": os.getpid(), "device_uuids": list(device_uuids(device))}
     )
     emitter.flush()
+    _log_canary(device, spec, emitter, "before")
     return device
 
 
@@ -73,5 +75,16 @@ def pass_gates(results: Iterable[GateResult], emitter: Emitter) -> None:
 
 
 def log_memory(device: Device, spec: RunSpec, emitter: Emitter) -> None:
-    """The high-water mark of the device's memory, or of this process where the device is the processor."""
+    """The high-water mark of the device's memory, or of this process where the device is the processor.
+
+    After it an accelerator's canary is timed once more: what this needs of memory is none of the run's.
+    """
     emitter.emit(keys.MEMORY, device.memory_peak_bytes(), {"scope": "process" if "cpu" in spec.backend else "device"})
+    _log_canary(device, spec, emitter, "after")
+
+
+def _log_canary(device: Device, spec: RunSpec, emitter: Emitter, when: str) -> None:
+    """Of an accelerator; the processor's is the supervisor's, which no framework's threads disturb."""
+    song = None if spec.backend.endswith("-cpu") else song_of(device)
+    if song is not None:
+        read_device(song.sing, device.synchronize, song.work).log(emitter.emit, when)

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from oildrop.harness.child import WorkerProcess
 from oildrop.harness.clock import Clock, HostClock, RunClock
 from oildrop.harness.ending import EndFacts, Ending, ending_of, signal_name
-from oildrop.harness.host_state import host_state
+from oildrop.harness.host_looks import HostLooks
 from oildrop.harness.inbox import Inbox
 from oildrop.harness.interrupts import Interrupts
 from oildrop.harness.kernel import oom_kills
@@ -35,6 +35,7 @@ from oildrop.harness.surroundings import checkpoint_folder, device_name, fresh_c
 from oildrop.harness.system.device_ids import salted_id
 from oildrop.harness.watch import Breach, Watch
 from oildrop.results.bundle.write import BundleWriter
+from oildrop.results.layout import StoreLayout
 from oildrop.rules import keys
 from oildrop.rules.errors import BundleError
 from oildrop.rules.records import RunSpec
@@ -122,6 +123,9 @@ class _Supervision:
         self._observer = observer
         self._clock = clock
         self._recorder = Recorder(job.writer, clock, job.redact)
+        self._host = HostLooks(
+            StoreLayout(job.store_root), job.spec.system_id, self._recorder, sings=job.unsupported_reason is None
+        )
         self._watch = Watch(job.spec.limits)
         self._launch = Launch()
         self._crew = Crew(1)
@@ -174,7 +178,7 @@ class _Supervision:
         record(keys.CACHE_CLEAR, True)
         for key, value in optimizer_events(spec):
             record(key, value)
-        record(keys.HOST_STATE, "before", host_state(self._job.store_root))
+        self._host.before()
         self._recorder.sync()
 
     def _run_attempts(self, interrupts: Interrupts) -> Ending:
@@ -374,7 +378,7 @@ class _Supervision:
             start_s, stop_s = (self._cpu_marks_s.get(key) for key in (keys.RUN_START, keys.RUN_STOP))
             spent_s = stop_s - start_s if start_s is not None and stop_s is not None else None
             self._recorder.record(keys.OVERHEAD, self._job.step_cost_s, {"supervisor_cpu_s": spent_s})
-        self._recorder.record(keys.HOST_STATE, "after", host_state(self._job.store_root))
+        self._host.after()
         return self._last_word(ending)
 
     def _last_word(self, ending: Ending) -> Ending:

@@ -44,6 +44,11 @@ class StoreLayout:
         return self.root / "calibration.json"
 
     @property
+    def canary(self) -> Path:
+        """What the canary took before earlier runs on this host."""
+        return self.root / "canary.json"
+
+    @property
     def reserve(self) -> Path:
         """Space that is freed to record a run's end on a full disk."""
         return self.root / "reserve.bin"

@@ -19,6 +19,7 @@ from oildrop.rules.checks import (
     rank_checks,
     serving_checks,
     task_checks,
+    trust_checks,
 )
 from oildrop.rules.checks.registry import CHECKS, Judged
 from oildrop.rules.evidence import Evidence
@@ -34,7 +35,7 @@ JUDGE_VERSION = "5"
 CHECK_FILES = (
     log_checks, task_checks, convergence_checks, machine_checks, power_checks,
     rank_checks, serving_checks, answer_checks,
-    cache_checks, draft_checks,
+    cache_checks, draft_checks, trust_checks,
 )  # fmt: skip
 """The files whose import fills the table of checks."""
 

@@ -140,3 +140,17 @@ class System(Record):
                 **({"declared": self.declared.software} if self.declared else {}),
             }
         )[:16]
+
+
+SAVING_GOVERNORS = frozenset({"powersave", "conservative"})
+
+ADAPTIVE_DRIVERS = ("intel_pstate", "amd-pstate-epp")
+"""Drivers whose governor `powersave` is the ordinary one: it lets the processor raise its own frequency.
+
+Source: Linux kernel administration guide, pages on intel_pstate and amd-pstate.
+"""
+
+
+def saves_power(governor: str | None, driver: str | None) -> bool:
+    """Whether a frequency governor (several joined by `+`) keeps clocks low; False where it is not known."""
+    return governor is not None and bool(SAVING_GOVERNORS & set(governor.split("+"))) and driver not in ADAPTIVE_DRIVERS

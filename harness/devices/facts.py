@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 BF16_CAPABILITY = (8, 0)
@@ -23,3 +24,21 @@ class Uuid:
 
     value: str | None = None
     reason: str | None = None
+
+
+SONG_SIZE = 1024
+SONG_PRODUCTS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Song:
+    """An accelerator's canary: a chain of `SONG_PRODUCTS` fp32 products of matrices [SONG_SIZE, SONG_SIZE].
+
+    Every entry is 1 / SONG_SIZE, and so is every entry of each product.
+
+    Attributes:
+        sing: Gives the whole chain to the device; it need not have ended when the call returns.
+    """
+
+    sing: Callable[[], None]
+    work: str = f"{SONG_PRODUCTS} fp32 products of {SONG_SIZE} x {SONG_SIZE}"

@@ -8,7 +8,7 @@ import mlx.core as mx
 import numpy as np
 
 from oildrop.harness.devices.cuda_uuid import first_cuda_uuid
-from oildrop.harness.devices.facts import DeviceFacts, Uuid
+from oildrop.harness.devices.facts import SONG_PRODUCTS, SONG_SIZE, DeviceFacts, Song, Uuid
 from oildrop.harness.devices.strict_fp32 import Matrix, Multiply
 from oildrop.workloads.protocols import Device
 
@@ -45,3 +45,19 @@ def multiplications(device: Device) -> dict[str, Multiply]:
         return np.asarray(mx.matmul(mx.array(left), mx.array(right), stream=device.handle))
 
     return {"matrix product": multiply}
+
+
+def song(device: Device) -> Song | None:
+    """The device's canary; None of the processor, which has another."""
+    if device.backend == "mlx-cpu":
+        return None
+    factor = mx.full((SONG_SIZE, SONG_SIZE), 1 / SONG_SIZE)
+    mx.eval(factor)
+
+    def sing() -> None:
+        product = factor
+        for _ in range(SONG_PRODUCTS):
+            product = mx.matmul(product, factor)
+        mx.eval(product)
+
+    return Song(sing=sing)

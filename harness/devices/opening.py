@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from oildrop.harness.devices.facts import DeviceFacts, Uuid
+from oildrop.harness.devices.facts import DeviceFacts, Song, Uuid
 from oildrop.harness.devices.strict_fp32 import require_exact_products
 from oildrop.rules.errors import Unsupported
 from oildrop.workloads.protocols import Device
@@ -83,6 +83,11 @@ def device_uuids(device: Device) -> tuple[str, ...]:
     """UUIDs of the accelerators behind `device`, for the meters; () where none is known for certain."""
     found = uuid_of(device).value
     return () if found is None else (found,)
+
+
+def song_of(device: Device) -> Song | None:
+    """The accelerator's canary; None where the device is the processor."""
+    return _facts(device, "song")
 
 
 def supports_dtype(device: Device, dtype: str) -> str | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from oildrop.harness.devices.facts import BF16_CAPABILITY, DeviceFacts, Uuid
+from oildrop.harness.devices.facts import BF16_CAPABILITY, SONG_PRODUCTS, SONG_SIZE, DeviceFacts, Song, Uuid
 from oildrop.harness.devices.strict_fp32 import Matrix, Multiply
 from oildrop.workloads.protocols import Device
 
@@ -46,6 +46,20 @@ def missing_dtype(device: Device, dtype: str) -> str | None:
 def multiplications(device: Device) -> dict[str, Multiply]:
     """Two ways to multiply matrices on the device: each has its own switch in PyTorch."""
     return {"matrix product": _through(device, torch.matmul), "convolution": _through(device, _convolution)}
+
+
+def song(device: Device) -> Song | None:
+    """The device's canary; None of the processor, which has another."""
+    if device.handle.type == "cpu":
+        return None
+    factor = torch.full((SONG_SIZE, SONG_SIZE), 1 / SONG_SIZE, device=device.handle)
+
+    def sing() -> None:
+        product = factor
+        for _ in range(SONG_PRODUCTS):
+            product = torch.matmul(product, factor)
+
+    return Song(sing=sing)
 
 
 def _through(device: Device, product: Any) -> Multiply:

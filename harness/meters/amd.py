@@ -110,7 +110,8 @@ class AmdMeter:
     """Meter of one device. Energy counts in joules since the meter was opened.
 
     Quantities: `energy_j` (accumulator times resolution), `power_w`, `busy_fraction`, `memory_busy_fraction`,
-    `memory_used_bytes`, `gpu_clock_hz`, `memory_clock_hz`, `temperature_celsius`. What is not offered is left out.
+    `memory_used_bytes`, `gpu_clock_hz`, `memory_clock_hz`, `temperature_celsius`, `process_count` (compute processes).
+    What is not offered is left out.
     """
 
     def __init__(self, smi: Any, address: str, device_id: str) -> None:
@@ -179,6 +180,7 @@ class AmdMeter:
             "temperature_celsius": lambda: smi.amdsmi_get_temp_metric(
                 handle, smi.AmdSmiTemperatureType.HOTSPOT, smi.AmdSmiTemperatureMetric.CURRENT
             ),
+            "process_count": lambda: len(smi.amdsmi_get_gpu_process_list(handle)),
         }
 
     def _energy_j(self) -> float:

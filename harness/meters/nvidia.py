@@ -18,6 +18,7 @@ from oildrop.harness.meters.interface import MeterError, MeterInfo, Reading
 from oildrop.harness.meters.isolation import ANSWER_LIMIT_S, Answer, ask_module
 from oildrop.harness.meters.nvidia_errors import Meaning, meaning_of
 from oildrop.harness.meters.nvidia_gpm import METRICS, PARTITIONED, UNSUPPORTED, Gpm, supported
+from oildrop.harness.meters.nvidia_settings import setting_readers
 
 MARKS = ("dev/nvidiactl", "dev/nvidia0", "dev/dxg", "proc/driver/nvidia")
 """Traces of an NVIDIA driver: native, in a container, in Windows' Linux subsystem."""
@@ -81,12 +82,8 @@ def describe(nvml: Any) -> dict[str, Any]:
 
 def _describe_device(nvml: Any, index: int) -> dict[str, Any]:
     handle = nvml.nvmlDeviceGetHandleByIndex(index)
-    answers = {
-        "memory_bytes": _ask(nvml, lambda: nvml.nvmlDeviceGetMemoryInfo(handle).total),
-        "power_limit_w": _ask(nvml, lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000),
-        "nvlinks": _ask(nvml, lambda: _count_nvlinks(nvml, handle)),
-        "compute_processes": _ask(nvml, lambda: len(nvml.nvmlDeviceGetComputeRunningProcesses(handle))),
-    }
+    answers = {name: _ask(nvml, read) for name, read in setting_readers(nvml, handle).items()}
+    answers["nvlinks"] = _ask(nvml, lambda: _count_nvlinks(nvml, handle))
     return {
         "uuid": _text(nvml.nvmlDeviceGetUUID(handle)),
         "model": _text(nvml.nvmlDeviceGetName(handle)),
@@ -111,8 +108,8 @@ class NvidiaMeter:
 
     Quantities: `energy_j`, `power_w` (instant where the driver offers it, else its one-second mean),
     `busy_fraction`, `memory_busy_fraction`, `memory_used_bytes`, `sm_clock_hz`, `memory_clock_hz`,
-    `throttle_bits` (see `throttle_names`), `temperature_celsius`, and from Hopper on those of `nvidia_gpm`. What the
-    device does not offer is left out.
+    `throttle_bits` (see `rules/throttling.py`), `temperature_celsius`, `process_count` (compute processes), and from
+    Hopper on those of `nvidia_gpm`. What the device does not offer is left out.
     """
 
     def __init__(self, nvml: Any, uuid: str, device_id: str) -> None:
@@ -215,6 +212,7 @@ class NvidiaMeter:
             "memory_clock_hz": lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM) * 1_000_000,
             "throttle_bits": lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle),
             "temperature_celsius": lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU),
+            "process_count": lambda: len(nvml.nvmlDeviceGetComputeRunningProcesses(handle)),
         }
         if self._is_partitioned():
             self.absent["energy_j"] = "the device is partitioned (MIG): its counter includes other tenants' load"
@@ -241,27 +239,6 @@ class NvidiaMeter:
     def _is_partitioned(self) -> bool:
         mode, _ = _ask(self._nvml, lambda: self._nvml.nvmlDeviceGetMigMode(self._handle)[0])
         return mode == 1
-
-
-THROTTLE_BITS = {
-    0x1: "idle",
-    0x2: "clocks set by hand",
-    0x4: "power cap",
-    0x8: "hardware slowdown",
-    0x10: "sync boost",
-    0x20: "heat (driver)",
-    0x40: "heat (hardware)",
-    0x80: "power brake",
-    0x100: "display clock",
-    0x200: "board limit",
-    0x400: "reliability",
-}
-"""Bits of NVML's clock event reasons. Source: NVML API reference, `nvmlClocksEventReasons`."""
-
-
-def throttle_names(bits: int) -> tuple[str, ...]:
-    """Words for a value of `throttle_bits`; empty when nothing holds the clocks down."""
-    return tuple(name for bit, name in THROTTLE_BITS.items() if bits & bit)
 
 
 def _ask(nvml: Any, read: Callable[[], Any]) -> tuple[Any, Meaning | None]:

@@ -28,6 +28,11 @@ def usable_cores(host: Host) -> int:
     return cores if quota is None else max(1, min(cores, math.ceil(quota)))
 
 
+def frequency_driver(host: Host) -> str | None:
+    """The kernel's driver of the first processor's frequency; None where there is none."""
+    return host.text(f"{_CPUS}/cpu0/cpufreq/scaling_driver")
+
+
 def governor(host: Host) -> str | None:
     """Frequency governor of all processors, several joined by `+`; None where there is none."""
     texts = {host.text(path) for path in host.matches(f"{_CPUS}/cpu[0-9]*/cpufreq/scaling_governor")}

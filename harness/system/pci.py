@@ -42,7 +42,6 @@ def pci_accelerators(host: Host) -> list[PciDevice]:
 
 def read_amd(host: Host, device: PciDevice, salt: str, gaps: Gaps, field: str) -> Accelerator:
     """One AMD device that the amdgpu driver runs."""
-    caps_uw = [host.integer(path) for path in host.matches(f"{device.folder}/hwmon/hwmon*/power1_cap")]
     unique = host.text(f"{device.folder}/unique_id") or device.address
     return Accelerator(
         vendor="amd",
@@ -52,11 +51,27 @@ def read_amd(host: Host, device: PciDevice, salt: str, gaps: Gaps, field: str) -
             f"{field}.memory_bytes", host.integer(f"{device.folder}/mem_info_vram_total"), "amdgpu does not show it"
         ),
         power_limit_w=gaps.known(
-            f"{field}.power_limit_w", next((cap / 1e6 for cap in caps_uw if cap), None), "amdgpu shows no power cap"
+            f"{field}.power_limit_w", _amd_watts(host, device, "power1_cap"), "amdgpu shows no power cap"
         ),
         driver=gaps.known(f"{field}.driver", amd_driver(host), "amdgpu came with the kernel and has no version"),
         peer_links=gaps.known(f"{field}.peer_links", None, "not read for AMD devices"),
     )
+
+
+def amd_power_caps(host: Host) -> list[dict[str, float | None]]:
+    """Of each AMD device that the amdgpu driver runs: `power_limit_w`, and `default_power_limit_w`, its maker's."""
+    names = {"power_limit_w": "power1_cap", "default_power_limit_w": "power1_cap_default"}
+    return [
+        {key: _amd_watts(host, device, name) for key, name in names.items()}
+        for device in pci_accelerators(host)
+        if device.vendor == AMD and host.exists(f"{device.folder}/mem_info_vram_total")
+    ]
+
+
+def _amd_watts(host: Host, device: PciDevice, name: str) -> float | None:
+    """One of the driver's power caps, which it shows in microwatts. Source: Linux kernel, `amdgpu` hwmon interfaces."""
+    caps_uw = [host.integer(path) for path in host.matches(f"{device.folder}/hwmon/hwmon*/{name}")]
+    return next((cap / 1e6 for cap in caps_uw if cap), None)
 
 
 def amd_driver(host: Host) -> str | None:

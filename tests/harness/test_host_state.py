@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from oildrop.harness.host_state import _shares, accelerator_processes, free_bytes, host_state, others, throttle_count
+from oildrop.harness.host_state import _shares, accelerators_now, free_bytes, host_state, others, throttle_count
 from oildrop.harness.meters.isolation import Answer
 from oildrop.harness.system.source import Host
 
@@ -63,7 +63,7 @@ def test_this_machines_state_is_json_and_names_nobody() -> None:
     assert json.loads(json.dumps(state)) == state
     assert state["store_free_bytes"] is None
     texts = {key for key, value in state.items() if isinstance(value, str)}
-    assert texts <= {"governor"}
+    assert texts <= {"governor", "frequency_driver"}
 
 
 def test_shares_by_hand() -> None:
@@ -89,11 +89,35 @@ def test_own_processes_are_not_others() -> None:
 
 
 @pytest.mark.parametrize(("counts", "expected"), [([1, 2], 3), ([0], 0), ([1, None], None), ([], None)])
-def test_processes_on_accelerators(tmp_path: Path, counts: list[int | None], expected: int | None) -> None:
+def test_processes_on_nvidia_accelerators(tmp_path: Path, counts: list[int | None], expected: int | None) -> None:
     machine = host(tmp_path, {"dev/nvidiactl": ""})
     answer = Answer(value={"devices": [{"compute_processes": count} for count in counts]})
-    assert accelerator_processes(machine, lambda: answer) == expected
-    assert accelerator_processes(machine, lambda: Answer(reason="hung")) is None
+    assert accelerators_now(machine, lambda: answer)["accelerator_processes"] == expected
+    unknown = accelerators_now(machine, lambda: Answer(reason="hung"))
+    assert set(unknown.values()) == {None} and len(unknown) == 3
+
+
+def test_power_caps_of_accelerators_stand_beside_their_makers(tmp_path: Path) -> None:
+    machine = host(tmp_path / "nvidia", {"dev/nvidiactl": ""})
+    devices = [{"power_limit_w": 400.0, "default_power_limit_w": 700.0}, {"power_limit_w": 700.0}]
+    state = accelerators_now(machine, lambda: Answer(value={"devices": devices}))
+    assert state["accelerator_power_limits_w"] == [400.0, 700.0]
+    assert state["accelerator_default_limits_w"] == [700.0, None]
+
+
+def test_amd_devices_are_read_from_the_kernel_and_no_library_is_asked(tmp_path: Path) -> None:
+    folder = "sys/bus/pci/devices/0000:41:00.0"
+    files = {
+        f"{folder}/vendor": "0x1002", f"{folder}/device": "0x74a1", f"{folder}/class": "0x120000",
+        f"{folder}/mem_info_vram_total": "206141652992",
+        f"{folder}/hwmon/hwmon3/power1_cap": "600000000", f"{folder}/hwmon/hwmon3/power1_cap_default": "750000000",
+        "sys/class/kfd/kfd/proc/4711/pasid": "32770",
+    }  # fmt: skip
+    assert accelerators_now(host(tmp_path, files), lambda: Answer(reason="nobody asks")) == {
+        "accelerator_processes": 1,
+        "accelerator_power_limits_w": [600.0],
+        "accelerator_default_limits_w": [750.0],
+    }
 
 
 def test_free_space_of_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_many_messages_arrive_in_order(tmp_path: Path) -> None:
 
 
 def test_children_of_the_worker_end_with_it(tmp_path: Path) -> None:
-    ending, evidence = ended(make_job(tmp_path, "parent", deadline_s=1.0))
+    ending, evidence = ended(make_job(tmp_path, "parent", deadline_s=3.0))
     assert ending.outcome == "timeout"
     child = evidence.first(keys.RUNTIME)
     assert child is not None

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from meter_breakers import METER_BREAKERS, sound_meter
+from trust_breakers import TRUST_BREAKERS, slowing_training
 
 from oildrop.rules import keys
 from oildrop.rules.checks.registry import CHECKS
@@ -210,6 +211,8 @@ BREAKERS: dict[str, Callable[[Any], None]] = {
     "R032": other_batches,
     "R033": restarted,
     **METER_BREAKERS,
+    **TRUST_BREAKERS,
+    "R088": slowing_training,
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from meter_breakers import METER_BREAKERS, sound_meter
+from trust_breakers import TRUST_BREAKERS, slowing_answers
 
 from oildrop.rules import keys
 from oildrop.rules.checks.serving_checks import idle_gaps_s
@@ -196,6 +197,8 @@ BREAKERS: dict[str, Callable[[Any], None]] = {
     "R046": lambda run: run.find(keys.SERVED)["meta"].update(tokens_counted_by={"usage": 99, "chunks": 1}),
     "R047": lambda run: run.find(keys.SERVED)["meta"].update(ended_by_model=2),
     **{rule: breaker for rule, breaker in METER_BREAKERS.items() if rule != "R064"},  # which is asked of steps
+    **TRUST_BREAKERS,
+    "R088": slowing_answers,
     "R048": answered_from_a_cache,
     "R049": lambda run: run.drop(keys.REPEATS),
     "R051": lambda run: with_cache(run, asked=800, cached=701),

@@ -19,7 +19,7 @@ class FakeNvml:
 
     NVMLError = FakeNVMLError
     NVML_FI_DEV_POWER_INSTANT = 186
-    NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU = 1, 2, 0
+    NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU, NVML_TEMPERATURE_THRESHOLD_SLOWDOWN = 1, 2, 0, 1
     NVML_GPM_METRICS_GET_VERSION = pynvml.NVML_GPM_METRICS_GET_VERSION
     NVML_GPM_METRIC_SM_UTIL = pynvml.NVML_GPM_METRIC_SM_UTIL
     NVML_GPM_METRIC_SM_OCCUPANCY = pynvml.NVML_GPM_METRIC_SM_OCCUPANCY
@@ -54,6 +54,11 @@ class FakeNvml:
             "nvmlDeviceGetTotalEnergyConsumption": lambda handle: self.energy_mj,
             "nvmlDeviceGetPowerUsage": lambda handle: 398_500,
             "nvmlDeviceGetEnforcedPowerLimit": lambda handle: 700_000,
+            "nvmlDeviceGetPowerManagementDefaultLimit": lambda handle: 750_000,
+            "nvmlDeviceGetTemperatureThreshold": lambda handle, which: {1: 93}[which],
+            "nvmlDeviceGetPersistenceMode": lambda handle: 0,
+            "nvmlDeviceGetEccMode": lambda handle: [1, 0],
+            "nvmlDeviceGetGpcClkVfOffset": lambda handle: -150,
             "nvmlDeviceGetFieldValues": lambda handle, fields: [
                 SimpleNamespace(nvmlReturn=self.field_code, value=SimpleNamespace(uiVal=self.power_instant_mw))
             ],
@@ -138,6 +143,7 @@ class FakeSmi:
             },
             "amdsmi_get_power_info": lambda handle: self.power,
             "amdsmi_get_gpu_activity": lambda handle: self.activity,
+            "amdsmi_get_gpu_process_list": lambda handle: [{"pid": 17}, {"pid": 18}],
             "amdsmi_get_gpu_vram_usage": lambda handle: {"vram_total": 65520, "vram_used": 8192},
             "amdsmi_get_clock_info": lambda handle, kind: {"clk": {"gfx": 1700, "mem": 1600}[kind]},
             "amdsmi_get_temp_metric": lambda handle, kind, metric: 61,

@@ -29,6 +29,7 @@ def test_all_quantities_in_si_units(smi) -> None:
         "gpu_clock_hz": 1.7e9,
         "memory_clock_hz": 1.6e9,
         "temperature_celsius": 61.0,
+        "process_count": 2.0,
     }
     info = meter.info()
     assert (info.status, info.scope, info.pollable, info.method) == (
@@ -56,7 +57,7 @@ def test_one_error_leaves_out_one_quantity_and_all_end_the_meter(smi) -> None:
     assert "power_w" not in values(meter) and "energy_j" in values(meter)
     smi.broken |= {
         "amdsmi_get_energy_count", "amdsmi_get_gpu_activity", "amdsmi_get_gpu_vram_usage", "amdsmi_get_clock_info",
-        "amdsmi_get_temp_metric",
+        "amdsmi_get_temp_metric", "amdsmi_get_gpu_process_list",
     }  # fmt: skip
     with pytest.raises(MeterError, match="answers nothing any more"):
         meter.sample()
@@ -65,7 +66,7 @@ def test_one_error_leaves_out_one_quantity_and_all_end_the_meter(smi) -> None:
 def test_a_device_that_offers_nothing_is_not_measured(smi) -> None:
     smi.broken |= {
         "amdsmi_get_energy_count", "amdsmi_get_gpu_activity", "amdsmi_get_gpu_vram_usage", "amdsmi_get_clock_info",
-        "amdsmi_get_temp_metric", "amdsmi_get_power_info",
+        "amdsmi_get_temp_metric", "amdsmi_get_power_info", "amdsmi_get_gpu_process_list",
     }  # fmt: skip
     assert AmdMeter(smi, "0000:40:00.0", "d").info().status == "not_measured"
 

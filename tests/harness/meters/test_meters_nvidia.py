@@ -4,9 +4,10 @@ import pynvml
 import pytest
 
 from oildrop.harness.meters.interface import MeterError
-from oildrop.harness.meters.nvidia import NvidiaMeter, describe, throttle_names
+from oildrop.harness.meters.nvidia import NvidiaMeter, describe
 from oildrop.harness.meters.nvidia_errors import CODES, meaning_of
 from oildrop.harness.meters.nvidia_gpm import METRICS
+from oildrop.rules.throttling import throttle_names
 
 
 def values(meter: NvidiaMeter) -> dict[str, float]:
@@ -26,6 +27,7 @@ def test_all_quantities_in_si_units(nvml) -> None:
         "memory_clock_hz": 2.619e9,
         "throttle_bits": 4,
         "temperature_celsius": 61,
+        "process_count": 1,
     }
     assert {(r.device, r.scope) for r in meter.sample()} == {("salted", "device")}
     info = meter.info()
@@ -86,6 +88,7 @@ def test_a_device_that_offers_nothing_is_not_measured(nvml) -> None:
         "nvmlDeviceGetTotalEnergyConsumption", "nvmlDeviceGetFieldValues", "nvmlDeviceGetPowerUsage",
         "nvmlDeviceGetUtilizationRates", "nvmlDeviceGetMemoryInfo", "nvmlDeviceGetClockInfo",
         "nvmlDeviceGetCurrentClocksThrottleReasons", "nvmlDeviceGetTemperature",
+        "nvmlDeviceGetComputeRunningProcesses",
     ):  # fmt: skip
         nvml.codes[name] = 3
     info = NvidiaMeter(nvml, "GPU-0", "d").info()
@@ -155,8 +158,16 @@ def test_the_description_of_all_devices(nvml) -> None:
         "model": "Imaginary H900",
         "memory_bytes": 2**36,
         "power_limit_w": None,
+        "default_power_limit_w": 750.0,
         "nvlinks": 4,
         "compute_processes": 1,
+        "throttle_bits": 4,
+        "temperature_celsius": 61,
+        "slowdown_celsius": 93,
+        "persistence_mode": False,
+        "ecc_mode": True,
+        "mig_mode": False,
+        "clock_offset_hz": -150_000_000,
         "missing": {"power_limit_w": "the device does not offer it"},
     }
 
