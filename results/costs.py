@@ -34,6 +34,7 @@ def attempts_of(rows: Sequence[RunRow]) -> list[Attempt]:
             elapsed_s=row.elapsed_s,
             values={name: metric.value for name, metric in row.headlines.items()},
             scopes={name: metric.scope for name, metric in row.headlines.items() if metric.value is not None},
+            reasons={name: metric.reason for name, metric in row.headlines.items() if metric.reason is not None},
         )
         for row in rows
         if is_counted(row.outcome, row.spec.seeds_chosen)

@@ -166,7 +166,8 @@ def _why_left_out(
 
 def _miss_text(verdict: Held, unit: str) -> str:
     side = "over" if verdict.sense == "max" else "under"
-    amount = f"{100 * (verdict.miss or 0):.3g} % " if verdict.limit else ""
+    miss = verdict.miss or 0.0
+    amount = "" if not verdict.limit else f"{100 * miss:.3g} % " if miss < 10 else f"{miss:.3g} times "
     doubt = "" if verdict.surely_missed else ", in the estimate alone"
     return f"{verdict.metric} {verdict.value:.4g} {unit} is {amount}{side} {verdict.limit:g}{doubt}"
 

@@ -29,12 +29,19 @@ class Attempt:
         elapsed_s: From its start to its end, set-up included; None where unknown.
         values: Headline metrics by name; None, or no entry, where not measured.
         scopes: What each of those covers, by name (`device`, `node`, …).
+        reasons: Why those are missing that are, by name.
     """
 
     ok: bool
     elapsed_s: float | None
     values: Mapping[str, float | None]
     scopes: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    def lacks(self, name: str) -> str:
+        """That it has no `name`, and why, where that is known."""
+        why = self.reasons.get(name)
+        return f"no {name}" + (f" ({why})" if why else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +199,7 @@ def _success_rate(base: Value, ok: int, count: int) -> Value:
 
 def _measured(attempt: Attempt, name: str) -> Figure:
     value = attempt.values.get(name)
-    return f"no {name}" if value is None else float(value)
+    return attempt.lacks(name) if value is None else float(value)
 
 
 def _elapsed(attempt: Attempt) -> Figure:
@@ -217,7 +224,7 @@ def _cost_of_requests(attempt: Attempt, rates: Rates) -> Figure:
         return cost
     power, rate = attempt.values.get("power_w"), attempt.values.get(REQUESTS)
     if power is None or not rate:
-        return "no power_w, so electricity is unknown"
+        return f"{attempt.lacks('power_w')}, so electricity is unknown"
     return cost + electricity_cost(power / rate * MILLION, rates.electricity_per_kwh)
 
 
@@ -225,7 +232,9 @@ def _cost_at_rate(attempt: Attempt, rates: Rates, rate_name: str) -> Figure:
     rate = attempt.values.get(rate_name)
     if rates.per_hour is None:
         return str(rates.why)
-    return cost_per_million(rates.per_hour, rate) if rate is not None and rate > 0 else f"no {rate_name} above 0"
+    if rate is None:
+        return attempt.lacks(rate_name)
+    return cost_per_million(rates.per_hour, rate) if rate > 0 else f"no {rate_name} above 0"
 
 
 def _plus_electricity(cost: float, attempt: Attempt, rates: Rates, energy_name: str, times: float) -> Figure:
@@ -233,7 +242,7 @@ def _plus_electricity(cost: float, attempt: Attempt, rates: Rates, energy_name: 
         return cost
     energy = attempt.values.get(energy_name)
     if energy is None:
-        return f"no {energy_name}, so electricity is unknown"
+        return f"{attempt.lacks(energy_name)}, so electricity is unknown"
     return cost + electricity_cost(energy * times, rates.electricity_per_kwh)
 
 
@@ -241,4 +250,4 @@ def _carbon(attempt: Attempt, rates: Rates, energy_name: str, times: float) -> F
     energy = attempt.values.get(energy_name)
     if rates.carbon_g_per_kwh is None:
         return "no grid: name one with --grid"
-    return f"no {energy_name}" if energy is None else carbon_g(energy * times, rates.carbon_g_per_kwh)
+    return attempt.lacks(energy_name) if energy is None else carbon_g(energy * times, rates.carbon_g_per_kwh)

@@ -84,6 +84,8 @@ def test_electricity_and_carbon_come_from_measured_energy_or_are_missing():
     assert value_of("cost_per_million_requests", "serve", attempts, lit).value == pytest.approx(100 + 1e7 / 3.6e6 * 0.5)
     dark = value_of("cost_run", "serve", [attempt(1000.0)], lit)
     assert dark.value is None and "no energy_j, so electricity is unknown" in dark.reason
+    blind = Attempt(ok=True, elapsed_s=1.0, values={"energy_j": None}, reasons={"energy_j": "no meter answers"})
+    assert value_of("energy_j", "serve", [blind], lit).reason == "1 of 1 runs: no energy_j (no meter answers)"
     assert "name one with --grid" in value_of("carbon_run_g", "serve", attempts, rates()).reason
 
 
