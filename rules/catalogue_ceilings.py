@@ -1,4 +1,7 @@
-"""Metrics of a calibration: what the machine did at most."""
+"""Metrics of a calibration: what the machine did at most; and what share of it other runs reached.
+
+The latter are of two runs: no judgement lists them.
+"""
 
 from __future__ import annotations
 
@@ -28,5 +31,14 @@ CEILINGS: dict[str, MetricMeaning] = {
         label="Spread of repeats", unit="1", better="lower", kinds=CALIBRATE,
         text="How far the slowest repeat lies under the fastest, as a share of the fastest: the largest of all "
         "ceilings, and beside it each ceiling's own. A large one says that something else was at work.",
+    ),
+    "ceiling_flop_fraction": MetricMeaning(
+        label="Share of the measured product rate", unit="1", better="higher", kinds=(),
+        text="Model FLOP/s over the matrix products of the named calibration, in the run's number format: of the "
+        "newest that is ok, of the same system, software, backend and threads. Shown beside a run, never as MFU.",
+    ),
+    "ceiling_read_fraction": MetricMeaning(
+        label="Share of the measured read bandwidth", unit="1", better="higher", kinds=(),
+        text="Bytes that decoding must read a second over the read bandwidth of the named calibration.",
     ),
 }  # fmt: skip

@@ -86,6 +86,10 @@ SERVED: dict[str, MetricMeaning] = {
         "Tokens of all requests that steps of decoding said over the time of these steps; the first token of an answer "
         "comes from the reading of its prompt.",
     ),
+    "decode_read_bytes_per_s": _m(
+        "Bytes read a second while decoding", "bytes/s", "higher",
+        "Bytes of weights and cache that decode steps must read, by formula, over the time of these steps.",
+    ),
     "engine_time_fraction": _m(
         "Time of the engine in steps", "1", None,
         "Time in steps that read prompts or decode over the time from run_start to run_stop, and each of the two by "

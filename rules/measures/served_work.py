@@ -22,7 +22,7 @@ CACHE_FACTOR = 4
 
 
 def served_work_metrics(case: Case) -> Iterator[Metric]:
-    """`model_flop_per_s`, `mfu`, `mbu`."""
+    """`model_flop_per_s`, `mfu`, `decode_read_bytes_per_s`, `mbu`."""
     flop_per_s = _model_flop_per_s(case)
     if isinstance(flop_per_s, str):
         yield absent("model_flop_per_s", flop_per_s, formula=MODEL, scope="run")
@@ -34,15 +34,25 @@ def served_work_metrics(case: Case) -> Iterator[Metric]:
             yield absent("mfu", peak, formula="mfu/1", scope="device")
         else:
             yield present("mfu", flop_per_s / peak, formula="mfu/1", scope="device", status="derived")
+    yield from _decode_metrics(case)
+
+
+def _decode_metrics(case: Case) -> Iterator[Metric]:
+    """`decode_read_bytes_per_s`, and `mbu`: its share of the measured read bandwidth."""
     phases = engine_phases(case)
     decode = None if isinstance(phases, str) else phases["decode"]
-    formula, utilisation = (
-        (MBU, _decode_mbu(case, None)) if decode is None else (MBU_BY_STEPS, _decode_mbu(case, decode))
-    )
-    if isinstance(utilisation, str):
-        yield absent("mbu", utilisation, formula=formula, scope="device")
+    formula, read_formula = (MBU, "decode_read/1") if decode is None else (MBU_BY_STEPS, "decode_read/2")
+    read = _decode_bytes_per_s(case, decode)
+    bandwidth = _read_bandwidth(case)
+    if isinstance(read, str):
+        yield absent("decode_read_bytes_per_s", read, formula=read_formula, scope="device")
+        yield absent("mbu", read, formula=formula, scope="device")
+        return
+    yield present("decode_read_bytes_per_s", read, formula=read_formula, scope="device", status="derived")
+    if isinstance(bandwidth, str):
+        yield absent("mbu", bandwidth, formula=formula, scope="device")
     else:
-        yield present("mbu", utilisation, formula=formula, scope="device", status="derived")
+        yield present("mbu", read / bandwidth, formula=formula, scope="device", status="derived")
 
 
 def _model_flop_per_s(case: Case) -> float | str:
@@ -62,8 +72,19 @@ def _model_flop_per_s(case: Case) -> float | str:
     return flops / (served.wall_ns / 1e9)
 
 
-def _decode_mbu(case: Case, decode: Phase | None) -> float | str:
-    """Share of the measured read bandwidth that decoding used, or why that is not known.
+def _read_bandwidth(case: Case) -> float | str:
+    """Bytes a second at which the run read its memory before the clock, or why that is not known."""
+    event = case.evidence.last(keys.SERVE)
+    meta = {} if event is None else event.meta
+    bandwidth = _number(meta.get("read_bandwidth_bytes_per_s"))
+    if bandwidth is not None and bandwidth > 0:
+        return bandwidth
+    whose = "this machine's" if case.evidence.spec.backend.endswith("-cpu") else "the accelerator's"
+    return str(meta.get("read_bandwidth_reason") or f"{whose} read bandwidth has not been measured")
+
+
+def _decode_bytes_per_s(case: Case, decode: Phase | None) -> float | str:
+    """Bytes that decoding must read a second, or why that is not known.
 
     Each step reads all weights, and of each request in it the cache of the tokens before: over the time in steps that
     decode. Where the log does not part these (`decode` is None), one request is served at a time, and it is the time
@@ -76,8 +97,8 @@ def _decode_mbu(case: Case, decode: Phase | None) -> float | str:
         return "answers of this benchmark come whole: nothing is decoded"
     if decode is None and case.evidence.spec.scenario != "single-stream":
         return "requests share decode steps in this scenario; single-stream shows the bandwidth of one"
-    names = ("weight_bytes", "cache_bytes_per_token", "read_bandwidth_bytes_per_s", "last_level_cache_bytes")
-    weights, cache, bandwidth, last_level = (_number(event.meta.get(name)) for name in names)
+    names = ("weight_bytes", "cache_bytes_per_token", "last_level_cache_bytes")
+    weights, cache, last_level = (_number(event.meta.get(name)) for name in names)
     if weights is None or cache is None:
         return "the log does not say how many bytes a decode step reads"
     on_processor = case.evidence.spec.backend.endswith("-cpu")  # an accelerator's weights are in a memory of its own
@@ -86,9 +107,6 @@ def _decode_mbu(case: Case, decode: Phase | None) -> float | str:
             f"the weights ({weights / 2**20:.1f} MiB) are under {CACHE_FACTOR} times the last-level cache "
             f"({last_level / 2**20:.1f} MiB), from which they may be read"
         )
-    if bandwidth is None or bandwidth <= 0:
-        whose = "this machine's" if on_processor else "the accelerator's"
-        return str(event.meta.get("read_bandwidth_reason") or f"{whose} read bandwidth has not been measured")
     if case.evidence.spec.settings.get("execution.draft"):
         return "steps of a draft and of what it proposes to read other bytes than one token a request"
     steps_of_all = cache_bytes = spent_ns = 0.0
@@ -103,7 +121,7 @@ def _decode_mbu(case: Case, decode: Phase | None) -> float | str:
         steps_of_all, spent_ns = decode.steps, decode.ns
     if not spent_ns > 0:
         return "no time lies between the tokens"
-    return (steps_of_all * weights + cache_bytes) / (spent_ns / 1e9) / bandwidth
+    return (steps_of_all * weights + cache_bytes) / (spent_ns / 1e9)
 
 
 def _number(value: object) -> float | None:

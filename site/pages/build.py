@@ -9,6 +9,7 @@ from pathlib import Path
 from oildrop.results.collector import collector_paused
 from oildrop.results.costs import Economics
 from oildrop.results.rows import RunRow
+from oildrop.rules.ceilings import newest_ceilings
 from oildrop.rules.rulebook import Rulebook
 from oildrop.site.pages.boards import boards_of
 from oildrop.site.pages.context import Site
@@ -44,7 +45,9 @@ def build_site(
         UsageError: `out` holds something that is no page built here.
     """
     with Output(out) as output, collector_paused():
-        site = Site(rulebook=rulebook, built_utc=built_utc, output=output, economics=economics)
+        calibrated = ((row.spec, row.judgement) for row in layout_rows if row.spec.kind == "calibrate")
+        ceilings = newest_ceilings(calibrated, rulebook)
+        site = Site(rulebook=rulebook, built_utc=built_utc, output=output, economics=economics, ceilings=ceilings)
         boards = boards_of(layout_rows)
         anchors = {row.run_id: part.anchor for board in boards for part in board.configurations for row in part.rows}
         output.write("style.css", style_sheet())

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from oildrop.results.costs import Economics
+from oildrop.rules.ceilings import Ceilings, Key
 from oildrop.rules.rulebook import Rulebook
 from oildrop.site.pages.csvs import Cell, csv_text
 from oildrop.site.pages.output import Output
@@ -25,6 +26,7 @@ class Site:
     Attributes:
         economics: What runs are priced by; None where nobody named prices.
         run_lines: CSV lines by run id, as a run stands in several files.
+        ceilings: What calibrations of the store measured, by whom it is to be held against.
     """
 
     rulebook: Rulebook
@@ -32,6 +34,7 @@ class Site:
     output: Output
     economics: Economics | None = None
     run_lines: dict[str, str] = field(default_factory=dict)
+    ceilings: Mapping[Key, Ceilings] = field(default_factory=dict)
 
     def page(self, path: str, template: str, values: Mapping[str, object]) -> None:
         """Render `template` to `path`; links inside are relative, so the folder may be moved anywhere."""

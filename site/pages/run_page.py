@@ -9,6 +9,7 @@ from typing import TypeVar
 from markupsafe import Markup
 
 from oildrop.results.rows import RunRow
+from oildrop.rules.ceilings import key_of, shares_of
 from oildrop.site.pages.addresses import metrics_address, shard_of
 from oildrop.site.pages.context import Site
 from oildrop.site.pages.csvs import csv_lines
@@ -50,7 +51,8 @@ def _write_file(site: Site, path: str, runs: Sequence[tuple[RunRow, str, dict[st
     shards: dict[str, list[dict[str, Value]]] = {}
     holds = _holds(path, len(runs))
     for row, anchor, drawn in runs:
-        metrics, csv = metric_rows(row.run_id, row.judgement.metrics)
+        shares = shares_of(row.spec, row.headlines, site.ceilings.get(key_of(row.spec))) if site.ceilings else ()
+        metrics, csv = metric_rows(row.run_id, (*row.judgement.metrics, *shares))
         lines.append(csv)
         values = run_values(row, site.rulebook, anchor) | drawn
         values |= {"metrics": metrics, "csv": f"{ROOT}{path}", "csv_holds": holds}

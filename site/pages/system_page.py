@@ -9,6 +9,7 @@ from oildrop.rules.system import Declared, System
 from oildrop.site.pages import labels
 from oildrop.site.pages.addresses import slug, system_address
 from oildrop.site.pages.boards import Board
+from oildrop.site.pages.ceilings_table import CEILINGS_HEADER, ceiling_lines
 from oildrop.site.pages.context import Site
 from oildrop.site.pages.formats import bytes_text, number
 from oildrop.site.pages.index_page import ConfigurationLine, configuration_line, run_tally
@@ -35,6 +36,7 @@ def _write_system(site: Site, system_id: str, rows: Sequence[RunRow], lines: lis
     stem = slug(system_id)
     system = next((row.system for row in rows if row.system is not None), None)
     software = _software_rows(rows)
+    ceilings = ceiling_lines(rows, site.rulebook)
     values = {
         "name": labels.system_name(system, system_id),
         "system_id": system_id,
@@ -42,6 +44,7 @@ def _write_system(site: Site, system_id: str, rows: Sequence[RunRow], lines: lis
         "sections": sections(system) if system else [],
         "missing": sorted(system.missing.items()) if system else [],
         "lines": lines,
+        "ceilings": ceilings,
         "software": software,
         "tally": run_tally(rows),
         "stem": stem,
@@ -68,6 +71,8 @@ def _write_system(site: Site, system_id: str, rows: Sequence[RunRow], lines: lis
     )
     site.csv(f"systems/{stem}.configurations.csv", header, cells)
     site.csv(f"systems/{stem}.software.csv", _SOFTWARE_HEADER, software)
+    if ceilings:
+        site.csv(f"systems/{stem}.ceilings.csv", CEILINGS_HEADER, [line.cells for line in ceilings])
 
 
 def _software_rows(rows: Sequence[RunRow]) -> list[tuple[str, str, str, str, str, str, str, int]]:

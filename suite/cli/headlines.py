@@ -13,19 +13,22 @@ if TYPE_CHECKING:
 
 def headline(row: RunRow) -> str | None:
     """What speaks for runs of its kind and scenario; None for one that did not end `ok` or did not measure it."""
-    from oildrop.rules.headline import headline_of
-
-    metric = row.headlines.get(headline_of(row.spec.kind, row.spec.scenario) or "")
+    metric = row.headlines.get(_metric_of(row.spec) or "")
     if row.outcome != "ok" or metric is None or metric.value is None:
         return None
     return show_value(metric.value, metric.unit)
 
 
-def what_came_of(row: RunRow) -> str:
-    """The headline with its name and what else the judge has to say of it, else the reason why there is none."""
+def _metric_of(spec: RunSpec) -> str | None:
+    """The kind's headline; a calibration is never ranked and has none, and is known by its products in fp32."""
     from oildrop.rules.headline import headline_of
 
-    value, metric = headline(row), headline_of(row.spec.kind, row.spec.scenario)
+    return "matmul_flop_per_s" if spec.kind == "calibrate" else headline_of(spec.kind, spec.scenario)
+
+
+def what_came_of(row: RunRow) -> str:
+    """The headline with its name and what else the judge has to say of it, else the reason why there is none."""
+    value, metric = headline(row), _metric_of(row.spec)
     reason = row.judgement.reason or ""
     if row.spec.kind == "probe" and row.outcome == "ok":
         value_text = "held its bounds"

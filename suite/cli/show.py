@@ -52,6 +52,7 @@ def _document(layout: StoreLayout, row: RunRow) -> dict[str, Any]:
     from oildrop.site.pages.addresses import run_address
 
     run = runs_document(layout, [row])["runs"][0]
+    shares = _shares(layout, row)
     return {
         "schema": "oildrop.run/1",
         "store": str(layout.root),
@@ -62,6 +63,7 @@ def _document(layout: StoreLayout, row: RunRow) -> dict[str, Any]:
         "phases": row.digest.phases,
         "curve": row.digest.curve,
         "meters": row.digest.meters,
+        "measured_ceilings": shares,
         "sealed": row.sealed,
         "bundle_id": row.bundle_id,
         "bundle": layout.run_dir(row.run_id),
@@ -71,10 +73,21 @@ def _document(layout: StoreLayout, row: RunRow) -> dict[str, Any]:
     }
 
 
+def _shares(layout: StoreLayout, row: RunRow) -> tuple[Metric, ...]:
+    """Shares of the ceilings that the newest fitting calibration of the store measured."""
+    from oildrop.results.views import list_runs
+    from oildrop.rules.ceilings import key_of, newest_ceilings, shares_of
+    from oildrop.rules.loading import load_rulebook
+
+    calibrated = ((each.spec, each.judgement) for each in list_runs(layout, benchmark="calibrate", outcome="ok"))
+    ceilings = newest_ceilings(calibrated, load_rulebook())
+    return shares_of(row.spec, row.headlines, ceilings.get(key_of(row.spec)))
+
+
 def _print_run(console: Console, layout: StoreLayout, row: RunRow) -> None:
     _print_head(console, layout, row)
     console.print()
-    _print_metrics(console, row.judgement.metrics)
+    _print_metrics(console, (*row.judgement.metrics, *_shares(layout, row)))
     if row.judgement.findings:
         console.print("\nFindings")
         print_findings(console, row.judgement.findings)

@@ -18,6 +18,8 @@ from oildrop.suite.cli.numbers import count, show_bytes, show_duration, show_num
         (1536, "bytes", "1.5 KiB"),
         (3.2e12, "FLOP/s", "3.2 TFLOP/s"),
         (190e9, "FLOP/s", "190 GFLOP/s"),
+        (11.49e9, "bytes/s", "11.49 GB/s"),
+        (640.0, "bytes/s", "640 bytes/s"),
         (250, "samples", "250 samples"),
         (None, "W", "–"),
     ],
