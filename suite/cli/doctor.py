@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from oildrop.harness.doctor import Advice
+    from oildrop.harness.doctor.point import Advice
 
 app = make_app()
 
@@ -24,11 +24,11 @@ MARKS = {"bad": ("✖", "red"), "warn": ("⚠", "yellow"), "unknown": ("?", "dim
 
 @app.command(cls=PlainCommand)
 def doctor(store: options.Store = None, as_json: options.Json = False) -> None:
-    """What would spoil a run on this machine: load, limits, clocks, power, meters.
+    """What would spoil a run on this machine: load, noise, limits, clocks, heat, power, meters.
 
     Each point says what was read and what to do. Nothing is changed.
     """
-    from oildrop.harness.doctor import examine
+    from oildrop.harness.doctor.examine import examine
     from oildrop.results.layout import store_layout
 
     layout = store_layout(store)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from oildrop.harness import doctor as doctoring
 from oildrop.harness.backends import BACKENDS
-from oildrop.harness.doctor import Advice
+from oildrop.harness.doctor import examine as doctoring
+from oildrop.harness.doctor.point import Advice
 from oildrop.harness.system import probe
 from oildrop.rules.loading import load_rulebook
 from oildrop.rules.rulebook import settings_of

@@ -1,0 +1,1 @@
+"""What would spoil a run here: `examine` takes a `snapshot` and judges it by the `*_points`, each a `point`."""
