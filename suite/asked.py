@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from oildrop.rules.errors import UsageError
 from oildrop.rules.records import Scalar
 from oildrop.rules.rulebook import Benchmark, Terms, Tier
-from oildrop.rules.settings import nearest
+from oildrop.rules.settings import Resolved, nearest
+from oildrop.workloads.lm_generate.shared_beginnings import require_own_tokens, shared_tokens
 
 NAME = "scenario.name"
 CONCURRENCY = "scenario.concurrency"
@@ -77,9 +78,10 @@ def terms_of(benchmark: Benchmark, tier_name: str, settings: Mapping[str, Scalar
 
 
 def require_served(
-    tier: Tier, terms: Terms, settings: Mapping[str, Scalar], *, rate_per_s: float | None, max_restarts: int
+    tier: Tier, terms: Terms, resolved: Resolved, *, rate_per_s: float | None, max_restarts: int
 ) -> None:
     """Raises UsageError for what a served run cannot do."""
+    settings = resolved.settings
     if max_restarts:
         raise UsageError(f"--max-restarts {max_restarts} is for benchmarks that train; a served run is never resumed")
     if rate_per_s is not None and terms.first_rate_per_s is None:
@@ -93,6 +95,7 @@ def require_served(
             "this tier has no checkpoint to serve (weights.source = checkpoint); for speed alone serve "
             "random weights: --set weights.source=random --division open, or of a sweep --weights random"
         )
+    _require_checkpoint_as_it_is(tier, resolved)
     elsewhere = settings.get("execution.prefill_backend")
     if elsewhere and settings.get("execution.transfer") == "none":
         raise UsageError(
@@ -110,6 +113,18 @@ def require_served(
         having = "none" if tier.draft is None else tier.draft.name
         raise UsageError(f"execution.draft = {draft}: this tier's draft is {having}; leave it empty, or take tier nano")
     _require_lengths(settings)
+    if shared_tokens(settings):
+        require_own_tokens(settings)
+
+
+def _require_checkpoint_as_it_is(tier: Tier, resolved: Resolved) -> None:
+    """Raises UsageError where a model of other sizes is asked for than the checkpoint holds."""
+    other = [f"{key} = {value}" for key, (_, value) in sorted(resolved.changed.items()) if key.startswith("model.")]
+    if other and tier.checkpoint is not None and resolved.settings.get("weights.source") == "checkpoint":
+        raise UsageError(
+            f"{', '.join(other)}: checkpoint {tier.checkpoint.name} holds another model; leave it out, or serve random "
+            "weights for speed alone: --set weights.source=random --division open"
+        )
 
 
 def _require_depth_alone(settings: Mapping[str, Scalar]) -> None:

@@ -81,7 +81,7 @@ def _one_wanted(request: RunRequest, benchmark: Benchmark, changes: Mapping[str,
                 f"--keep-weights is for benchmarks that train; {benchmark.name} trains nothing: leave it out"
             )
         rate_per_s, restarts = request.rate_per_s, request.max_restarts
-        require_served(benchmark.tiers[tier], terms, resolved.settings, rate_per_s=rate_per_s, max_restarts=restarts)
+        require_served(benchmark.tiers[tier], terms, resolved, rate_per_s=rate_per_s, max_restarts=restarts)
     return Wanted(benchmark=benchmark, changes=changes, resolved=resolved, terms=terms)
 
 

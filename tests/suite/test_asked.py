@@ -86,6 +86,15 @@ def test_a_benchmark_that_trains_takes_no_change_but_those_asked_for() -> None:
             {"division": "open", "changes": {"requests.output_tokens_min": "33"}},
             ["output_tokens_min = 33", "output_tokens_max = 32"],
         ),
+        ({"changes": {"requests.shared_prefix_tokens": "25"}}, ["shared_prefix_tokens = 25", "ask for 24 or fewer"]),
+        (
+            {"division": "open", "changes": {"requests.shared_prefix_tokens": "8", "requests.depth_tokens": "1"}},
+            ["shared_prefix_tokens and requests.depth_tokens", "to 0"],
+        ),
+        (
+            {"division": "open", "changes": {"model.width": "64", "model.layers": "2"}},
+            ["model.layers = 2, model.width = 64: checkpoint lm-pretrain-nano", "weights.source=random"],
+        ),
     ],
 )
 def test_what_cannot_be_asked_is_refused_in_words(
@@ -100,6 +109,12 @@ def test_what_cannot_be_asked_is_refused_in_words(
 def test_prompt_and_answer_as_long_as_a_document_with_its_start_token_are_taken(layout: StoreLayout) -> None:
     (one,) = planned(layout, division="open", changes={"requests.prompt_tokens_max": "33"})
     assert one.specs[0].settings["requests.prompt_tokens_max"] == 33
+
+
+def test_random_weights_are_served_in_any_shape_and_prompts_may_share_all_but_their_own(layout: StoreLayout) -> None:
+    changes = {"model.layers": "2", "weights.source": "random", "requests.shared_prefix_tokens": "24"}
+    (one,) = planned(layout, division="open", changes=changes)
+    assert one.specs[0].settings["model.layers"] == 2
 
 
 def test_an_entry_of_a_suite_is_read_as_benchmark_and_scenario() -> None:

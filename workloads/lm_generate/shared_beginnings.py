@@ -45,15 +45,18 @@ def families_of(seed: int, first: int, count: int, families: int) -> NDArray[np.
 
 
 def source_of(settings: Settings) -> Source:
-    """The language of the requests.
-
-    Raises:
-        UsageError: A beginning leaves no room for a token of the request's own, or comes at depth.
-    """
+    """The language of the requests. Raises UsageError as `require_own_tokens`."""
     shared = shared_tokens(settings)
-    own, longest = (int(settings[f"requests.prompt_tokens_{end}"]) for end in ("min", "max"))
     if not shared:
         return Source(grammar_of(settings))
+    require_own_tokens(settings)
+    return SharedBeginnings(grammar_of(settings), shared, int(settings["requests.shared_prefixes"]))
+
+
+def require_own_tokens(settings: Settings) -> None:
+    """Raises UsageError where a beginning leaves no room for a request's own tokens, or comes at depth."""
+    shared = shared_tokens(settings)
+    own, longest = (int(settings[f"requests.prompt_tokens_{end}"]) for end in ("min", "max"))
     if shared + own > longest:
         raise UsageError(
             f"requests.shared_prefix_tokens = {shared}: prompts have requests.prompt_tokens_max = {longest} tokens, "
@@ -61,7 +64,6 @@ def source_of(settings: Settings) -> Source:
         )
     if int(settings.get("requests.depth_tokens", 0)):
         raise UsageError("requests.shared_prefix_tokens and requests.depth_tokens: set one of them to 0")
-    return SharedBeginnings(grammar_of(settings), shared, int(settings["requests.shared_prefixes"]))
 
 
 def shared_tokens(settings: Settings) -> int:
