@@ -34,6 +34,7 @@ from oildrop.harness.reserve import free_reserve, is_disk_full
 from oildrop.harness.surroundings import checkpoint_folder, device_name, fresh_caches, optimizer_events
 from oildrop.harness.system.device_ids import salted_id
 from oildrop.harness.watch import Breach, Watch
+from oildrop.results.bundle.telemetry import load_telemetry
 from oildrop.results.bundle.write import BundleWriter
 from oildrop.results.layout import StoreLayout
 from oildrop.rules import keys
@@ -95,9 +96,10 @@ def supervise(job: Job, observer: Observer, clock: Clock | None = None) -> Endin
     Raises:
         OSError: Even the freed reserve did not make room for the last words.
     """
-    run_clock = RunClock(clock or HostClock())
-    supervision = _Supervision(job, observer, run_clock)
     with Interrupts() as interrupts:
+        if job.unsupported_reason is None:
+            load_telemetry()  # while it loads, nothing that a worker says would be received
+        supervision = _Supervision(job, observer, RunClock(clock or HostClock()))
         try:
             ending = supervision.run(interrupts)
         except OSError as error:

@@ -47,6 +47,12 @@ def encode_rows(rows: Sequence[TelemetryRow]) -> bytes:
     return bytes(pa.record_batch(columns, schema=_schema()).serialize())
 
 
+def load_telemetry() -> None:
+    """Load all that writing needs (Arrow, and pandas by it: a second or more), so that no row waits for it."""
+    encode_header()
+    encode_rows([TelemetryRow(0, "", "", "", "", 0.0)])
+
+
 class TelemetryReading(NamedTuple):
     """Series of the whole batches, and what is wrong with what follows them (None when nothing is)."""
 

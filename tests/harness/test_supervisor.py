@@ -13,6 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
+from oildrop.harness import supervisor
+from oildrop.harness.child import WorkerProcess
 from oildrop.harness.ending import Ending
 from oildrop.harness.supervisor import Job, supervise
 from oildrop.harness.system.probe import probe_system
@@ -84,6 +86,22 @@ def ended(job: Job) -> tuple[Ending, Evidence]:
     last = evidence.events[-1]
     assert (last.key, last.value) == (keys.OUTCOME, ending.outcome)
     return ending, evidence
+
+
+def test_all_that_telemetry_needs_is_loaded_before_a_worker_speaks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the first row is: a run_start that comes meanwhile is received seconds late, and R014 calls it invalid."""
+    order: list[str] = []
+
+    def spawn(*words: Any, **more: Any) -> WorkerProcess:
+        order.append("worker")
+        return WorkerProcess(*words, **more)
+
+    monkeypatch.setattr(supervisor, "load_telemetry", lambda: order.append("loaded"))
+    monkeypatch.setattr(supervisor, "WorkerProcess", spawn)
+    ended(make_job(tmp_path, "diverged"))
+    assert order == ["loaded", "worker"]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ import errno
 import hashlib
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +128,20 @@ def test_full_disk_leaves_valid_telemetry(writer: BundleWriter, monkeypatch: pyt
     writer.seal()
     found = read_bundle(writer.path)
     assert not found.problems and found.series[0].t_ns == (3, 4)
+
+
+def test_once_loaded_telemetry_loads_no_more_modules() -> None:
+    code = """
+import sys
+from oildrop.results.bundle import telemetry
+telemetry.load_telemetry()
+known = set(sys.modules)
+telemetry.encode_header()
+telemetry.encode_rows([telemetry.TelemetryRow(1, "process", "resident_bytes", "", "process", 2.0)])
+print(sorted(set(sys.modules) - known))
+"""
+    asked = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert asked.stdout == "[]\n"
 
 
 def test_sealing_can_be_repeated_after_a_full_disk(writer: BundleWriter, monkeypatch: pytest.MonkeyPatch) -> None:
