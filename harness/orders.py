@@ -16,6 +16,7 @@ class Orders:
         rank: This process's among those that train together.
         checkpoints: Folder of checkpoints; None takes none.
         keep_weights: File that gets the trained weights after the clock; None keeps none.
+        meet: Folder in which the worker of the run beside this one is met before the clock starts; None: none is.
         resume: Whether the run's clock is running already: go on from the newest checkpoint, or from the first step.
     """
 
@@ -25,6 +26,7 @@ class Orders:
     checkpoints: Path | None
     keep_weights: Path | None
     resume: bool
+    meet: Path | None = None
 
 
 def parse_orders() -> Orders:
@@ -35,5 +37,6 @@ def parse_orders() -> Orders:
     parser.add_argument("--rank", type=int, default=0)
     parser.add_argument("--checkpoints", type=Path)
     parser.add_argument("--keep-weights", type=Path)
+    parser.add_argument("--meet", type=Path)
     parser.add_argument("--resume", action="store_true")
     return Orders(**vars(parser.parse_args()))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from oildrop.harness.beside import meet
 from oildrop.harness.canary import read_device
 from oildrop.harness.devices.opening import device_uuids, open_device, require_dtype, song_of
 from oildrop.harness.messages import Emitter
@@ -62,6 +63,14 @@ def open_for(spec: RunSpec, orders: Orders, emitter: Emitter) -> Device:
     emitter.flush()
     _log_canary(device, spec, emitter, "before")
     return device
+
+
+def meet_beside(spec: RunSpec, orders: Orders, emitter: Emitter) -> None:
+    """Wait, still in warm-up, until the run beside this one is ready to start its clock too; most runs have none."""
+    if orders.meet is None or orders.rank != 0:
+        return
+    emitter.flush()
+    emitter.emit(keys.BESIDE, "met", {"waited_s": meet(orders.meet, spec.run_id)})
 
 
 def pass_gates(results: Iterable[GateResult], emitter: Emitter) -> None:

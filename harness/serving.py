@@ -18,7 +18,7 @@ from oildrop.harness.load.plan import LoadPlan, load_plan
 from oildrop.harness.load.stops import ERROR, MINIMUM
 from oildrop.harness.messages import Emitter, Heartbeat
 from oildrop.harness.orders import Orders
-from oildrop.harness.phases import End, benchmark_of, log_memory, open_for, pass_gates, phase
+from oildrop.harness.phases import End, benchmark_of, log_memory, meet_beside, open_for, pass_gates, phase
 from oildrop.harness.prefill import prefill_beside, read_through, transfers_of
 from oildrop.harness.repeats import is_probed, look_for_cache
 from oildrop.harness.served_end import answers_of, end_of
@@ -60,6 +60,7 @@ def run_serving(spec: RunSpec, orders: Orders, emitter: Emitter, heartbeat: Hear
     task = make_serve_task(benchmark.task, settings, device)
     read_through(task, link)
     _prove_and_start(task, spec, device, emitter)
+    meet_beside(spec, orders, emitter)
     deadline_s = (spec.limits.deadline_s - (time.monotonic() - began_s)) * LOAD_SHARE
     plan = plan_of(spec, terms, task, deadline_s)
     emitter.emit(keys.SERVE, plan.scenario, _terms_meta(spec, terms, plan, task))

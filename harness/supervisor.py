@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from oildrop.harness.beside import Asked, Beside
 from oildrop.harness.child import WorkerProcess
 from oildrop.harness.clock import Clock, HostClock, RunClock
 from oildrop.harness.ending import EndFacts, Ending, ending_of, signal_name
@@ -75,6 +76,7 @@ class Job:
         keep_weights: Folder that gets the trained weights, as `<run_id>.safetensors`; None keeps none.
         unsupported_reason: Set where the run cannot start: it is recorded as `unsupported` without a worker.
         environment: Variables that the worker gets beside this process's own.
+        beside: The run that shares the device, where one was declared; it stands for signals too.
     """
 
     spec: RunSpec
@@ -88,6 +90,7 @@ class Job:
     unsupported_reason: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     worker_module: str = WORKER_MODULE
+    beside: Beside | None = None
 
 
 def supervise(job: Job, observer: Observer, clock: Clock | None = None) -> Ending:
@@ -101,7 +104,7 @@ def supervise(job: Job, observer: Observer, clock: Clock | None = None) -> Endin
             load_telemetry()  # while it loads, nothing that a worker says would be received
         supervision = _Supervision(job, observer, RunClock(clock or HostClock()))
         try:
-            ending = supervision.run(interrupts)
+            ending = supervision.run(job.beside or interrupts)
         except OSError as error:
             if not is_disk_full(error):
                 raise
@@ -141,7 +144,7 @@ class _Supervision:
         self._device_uuids: dict[int, list[str]] = {}
         self._uuids_beside: list[str] = []
 
-    def run(self, interrupts: Interrupts) -> Ending:
+    def run(self, interrupts: Asked) -> Ending:
         """Everything from the first event to the last word."""
         self._open_log()
         if self._job.unsupported_reason is not None:
@@ -149,7 +152,7 @@ class _Supervision:
             return self._close_log(ending_of(self._facts(interrupts, kernel_oom=False)))
         return self._close_log(self._run_attempts(interrupts))
 
-    def _facts(self, interrupts: Interrupts, *, kernel_oom: bool) -> EndFacts:
+    def _facts(self, interrupts: Asked, *, kernel_oom: bool) -> EndFacts:
         """What is known at the end of an attempt."""
         end = self._crew.first_end
         return EndFacts(
@@ -183,7 +186,7 @@ class _Supervision:
         self._host.before()
         self._recorder.sync()
 
-    def _run_attempts(self, interrupts: Interrupts) -> Ending:
+    def _run_attempts(self, interrupts: Asked) -> Ending:
         """The workers' one attempt, and another after each crash as long as restarts are left."""
         spec = self._job.spec
         with (
@@ -203,7 +206,7 @@ class _Supervision:
                 self._record_restart(ending, checkpoints)
 
     def _run_workers(
-        self, environment: Mapping[str, str], checkpoints: Path | None, presence: Presence, interrupts: Interrupts
+        self, environment: Mapping[str, str], checkpoints: Path | None, presence: Presence, interrupts: Asked
     ) -> None:
         """One attempt: launch, follow, end."""
         job = self._job
@@ -243,6 +246,8 @@ class _Supervision:
             yield from ("--keep-weights", str(self._job.keep_weights / f"{self._job.spec.run_id}.safetensors"))
         if keys.RUN_START in self._cpu_marks_s:
             yield "--resume"
+        elif self._job.beside is not None:
+            yield from self._job.beside.orders()
 
     def _record_restart(self, ending: Ending, checkpoints: Path | None) -> None:
         """Say who fell and where the ranks go on."""
@@ -260,7 +265,7 @@ class _Supervision:
         self._recorder.record(keys.RESTART, self._restarts, meta)
         self._recorder.sync()
 
-    def _follow(self, worker: WorkerProcess, inbox: Inbox | Hub, presence: Presence, interrupts: Interrupts) -> None:
+    def _follow(self, worker: WorkerProcess, inbox: Inbox | Hub, presence: Presence, interrupts: Asked) -> None:
         """Record what the workers say until they end, break a limit, or somebody asks for an end."""
         look_at_s, failed_at_s = 0.0, math.inf
         while not inbox.closed:
@@ -311,6 +316,8 @@ class _Supervision:
             self._cpu_marks_s[message.key] = time.process_time()
         self._recorder.receive(message, proc)
         self._tell(message, now_ns)
+        if self._job.beside is not None:
+            self._job.beside.heard(message.key, message.monotonic_ns)
 
     def _tell(self, message: Message, now_ns: int) -> None:
         """Pass on what the watch and the observer want to know."""
@@ -380,6 +387,8 @@ class _Supervision:
             start_s, stop_s = (self._cpu_marks_s.get(key) for key in (keys.RUN_START, keys.RUN_STOP))
             spent_s = stop_s - start_s if start_s is not None and stop_s is not None else None
             self._recorder.record(keys.OVERHEAD, self._job.step_cost_s, {"supervisor_cpu_s": spent_s})
+        if self._job.beside is not None:
+            self._recorder.record(keys.BESIDE, *self._job.beside.seen(self._clock))
         self._host.after()
         return self._last_word(ending)
 

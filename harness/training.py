@@ -8,7 +8,7 @@ from oildrop.harness.devices.opening import runtime_of
 from oildrop.harness.loop import Kept, Position, TrainPlan, train
 from oildrop.harness.messages import Emitter, Heartbeat
 from oildrop.harness.orders import Orders
-from oildrop.harness.phases import End, benchmark_of, log_memory, open_for, pass_gates, phase
+from oildrop.harness.phases import End, benchmark_of, log_memory, meet_beside, open_for, pass_gates, phase
 from oildrop.harness.ranks import checkpoints
 from oildrop.results.bundle.samples import write_evaluations
 from oildrop.rules import keys
@@ -36,6 +36,7 @@ def run_training(spec: RunSpec, orders: Orders, emitter: Emitter, heartbeat: Hea
         _prove_and_start(task, spec, device, emitter)
         emitter.emit(keys.GLOBAL_BATCH_SIZE, task.samples_per_step())
         emitter.emit(keys.TRAIN_SAMPLES, plan.cap_samples)
+        meet_beside(spec, orders, emitter)
         emitter.emit(keys.INIT_STOP)
         emitter.flush()
     keeper = None

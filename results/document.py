@@ -11,9 +11,9 @@ from oildrop.results.rows import RunRow
 from oildrop.rules.canonical import json_number
 from oildrop.rules.headline import headline_of
 from oildrop.rules.loading import load_rulebook
-from oildrop.rules.prefix_cache import track_of
 from oildrop.rules.records import RunSpec
 from oildrop.rules.summary import SetRun, summarise
+from oildrop.rules.tracks import track_of
 
 SCHEMA = "oildrop.runs/1"
 
@@ -68,7 +68,7 @@ def _set_run(row: RunRow) -> SetRun:
         censored_s=_censored_s(row),
         seed=spec.seed,
         session_id=spec.session_id,
-        track=track_of(spec.settings),
+        track=track_of(spec),
     )
 
 

@@ -21,11 +21,16 @@ def rulebook_seed(benchmark_sha256: str, index: int) -> int:
     return int(digest[:SEED_HEX_DIGITS], 16)
 
 
-def workload_id(benchmark_sha256: str, tier: str, division: str, settings: dict[str, Scalar]) -> str:
-    """16 hex digits over what is computed: benchmark, tier, division, resolved settings."""
-    return sha256_of({"benchmark_sha256": benchmark_sha256, "tier": tier, "division": division, "settings": settings})[
-        :ID_DIGITS
-    ]
+def workload_id(
+    benchmark_sha256: str, tier: str, division: str, settings: dict[str, Scalar], beside: str | None = None
+) -> str:
+    """16 hex digits over what is computed: benchmark, tier, division, resolved settings.
+
+    Args:
+        beside: `workload_id` of what is computed on the same device at the same time; None: nothing is.
+    """
+    content = {"benchmark_sha256": benchmark_sha256, "tier": tier, "division": division, "settings": settings}
+    return sha256_of(content | ({} if beside is None else {"beside": beside}))[:ID_DIGITS]
 
 
 def set_id(store_id: str, backend: str, workload: str, system: str, software: str) -> str:

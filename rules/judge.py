@@ -11,6 +11,7 @@ from oildrop.rules.catalogue import metrics_of
 from oildrop.rules.checks import (
     answer_checks,
     cache_checks,
+    colocation_checks,
     convergence_checks,
     draft_checks,
     log_checks,
@@ -35,7 +36,7 @@ JUDGE_VERSION = "5"
 CHECK_FILES = (
     log_checks, task_checks, convergence_checks, machine_checks, power_checks,
     rank_checks, serving_checks, answer_checks,
-    cache_checks, draft_checks, trust_checks,
+    cache_checks, draft_checks, colocation_checks, trust_checks,
 )  # fmt: skip
 """The files whose import fills the table of checks."""
 

@@ -52,6 +52,30 @@ class Process(Record):
     device_uuids: tuple[str, ...] = ()
 
 
+class Colocation(Record):
+    """A run's place in a measurement of two at once: a training and a served model on one device.
+
+    Attributes:
+        experiment_id: Run id of the first run of the measurement.
+        pair: Which repetition this run belongs to, from 1.
+        beside_run_id: The run that shares the device; None of a run that is alone, for comparison.
+        beside_workload_id: What that run computes, named as if it were alone; part of this run's own `workload_id`.
+        beside: Its benchmark, tier and scenario, in words.
+    """
+
+    experiment_id: str = Field(pattern=RUN_ID_PATTERN)
+    pair: int = Field(ge=1)
+    beside_run_id: str | None = Field(default=None, pattern=RUN_ID_PATTERN)
+    beside_workload_id: str | None = None
+    beside: str | None = None
+
+    @model_validator(mode="after")
+    def _beside_is_whole(self) -> Self:
+        if len({each is None for each in (self.beside_run_id, self.beside_workload_id, self.beside)}) > 1:
+            raise ValueError("of the run beside, its id, its workload_id and its words are given together or not at all")
+        return self
+
+
 class RunSpec(Record):
     """What is to be run, complete before the worker starts; `spec.json` of a bundle.
 
@@ -65,6 +89,7 @@ class RunSpec(Record):
         processes: The ranks that are to train; pids and devices are in the log's `process` events.
         max_restarts: How often the ranks may be started again after one of them has crashed.
         rate_per_s: Queries a second that are offered in a scenario with arrivals; no part of the workload's identity.
+        colocation: Its place in a measurement of two at once; None of every other run.
     """
 
     schema_id: Literal["oildrop.spec/1"] = Field(default="oildrop.spec/1", alias="schema")
@@ -94,6 +119,7 @@ class RunSpec(Record):
     processes: tuple[Process, ...] = ()
     max_restarts: int = Field(default=0, ge=0)
     rate_per_s: float | None = Field(default=None, gt=0)
+    colocation: Colocation | None = None
     oildrop_version: str
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
@@ -103,6 +129,11 @@ class RunSpec(Record):
         """How requests arrive (`scenario.name`); None for a training run."""
         name = self.settings.get("scenario.name")
         return name if isinstance(name, str) else None
+
+    @property
+    def beside_run_id(self) -> str | None:
+        """The run that was meant to share the device; None of a run that was to be alone."""
+        return None if self.colocation is None else self.colocation.beside_run_id
 
 
 class Metric(Record):

@@ -44,7 +44,7 @@ class SetRun:
             up its samples; None of any other, and where it is unknown.
         seed: Pairs it with runs of other configurations; None where nobody compares.
         session_id: What it shares a sitting with; None where nobody asks.
-        track: What keeps it apart from others in ranks (`prefix_cache.track_of`); None: nothing.
+        track: What keeps it apart from others in ranks (`tracks.track_of`); None: nothing.
     """
 
     benchmark: str

@@ -110,27 +110,32 @@ def run_one(
     """
     if not keep_reserve(layout.reserve):
         raise StoreError(f"the disk of {layout.root} is full; free at least 64 MiB and start again")
-    salt = store_identity(layout).salt
     lock = RunLock(layout.lock_file(spec.run_id))
     with lock:
-        spec, writer = _register(planned, spec, layout)
-        job = Job(
-            spec=spec,
-            writer=writer,
-            store_root=layout.root,
-            reserve=layout.reserve,
-            salt=salt,
-            redact=host_redactor(salt),
-            step_cost_s=None if costs is None else costs.of(spec),
-            keep_weights=planned.keep_weights,
-            unsupported_reason=planned.unsupported_reason,
-            environment=planned.environment,
-        )
+        job = registered(planned, spec, layout, costs)
         tier = load_rulebook().benchmarks[spec.benchmark].tiers[spec.tier]
-        ending = supervise(job, _Telling(progress, spec, tier))
+        ending = supervise(job, _Telling(progress, job.spec, tier))
         lock.remove()
-    (row,) = ingest_runs(layout, [writer.path])
+    (row,) = ingest_runs(layout, [job.writer.path])
     return row, ending
+
+
+def registered(planned: PlannedSet, spec: RunSpec, layout: StoreLayout, costs: StepCosts | None) -> Job:
+    """Register a run, whose lock the caller holds, and hand over what its supervisor needs. Raises StoreError."""
+    salt = store_identity(layout).salt
+    spec, writer = _register(planned, spec, layout)
+    return Job(
+        spec=spec,
+        writer=writer,
+        store_root=layout.root,
+        reserve=layout.reserve,
+        salt=salt,
+        redact=host_redactor(salt),
+        step_cost_s=None if costs is None else costs.of(spec),
+        keep_weights=planned.keep_weights,
+        unsupported_reason=planned.unsupported_reason,
+        environment=planned.environment,
+    )
 
 
 def _register(planned: PlannedSet, spec: RunSpec, layout: StoreLayout) -> tuple[RunSpec, BundleWriter]:
@@ -154,7 +159,7 @@ def with_next_seed(spec: RunSpec, used: set[int]) -> RunSpec:
     index = next(number for number in range(len(used) + 1) if number not in used)
     if index == spec.seed_index:
         return spec
-    command = (*spec.command[:-1], str(index))
+    command = (*spec.command[:-1], str(index)) if "--seeds" in spec.command else spec.command
     return spec.model_copy(
         update={"seed_index": index, "seed": rulebook_seed(spec.benchmark_sha256, index), "command": command}
     )

@@ -24,8 +24,10 @@ def host_state(judged: Judged, when: str) -> dict[str, Any]:
 
 @rule("R020")
 def alone_on_device(judged: Judged) -> Iterator[Broken]:
-    """No other run on the same device."""
+    """No other run on the same device, but for one that was declared to be beside it."""
     for event in judged.case.evidence.all(keys.OTHER_RUN):
+        if event.value == judged.case.evidence.spec.beside_run_id:
+            continue
         message = f"run {event.value} used the same device at the same time"
         yield broken(message, "let one run end before the next; repeat both", other_run=event.value)
 

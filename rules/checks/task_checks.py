@@ -106,7 +106,8 @@ def benchmark_is_the_rulebooks(judged: Judged) -> Iterator[Broken]:
 def names_follow_from_content(judged: Judged) -> Iterator[Broken]:
     """workload_id, system_id, software_id are the hashes of their content."""
     spec, system = judged.case.evidence.spec, judged.case.evidence.system
-    found = {"workload_id": workload_id(spec.benchmark_sha256, spec.tier, spec.division, spec.settings)}
+    beside = None if spec.colocation is None else spec.colocation.beside_workload_id
+    found = {"workload_id": workload_id(spec.benchmark_sha256, spec.tier, spec.division, spec.settings, beside)}
     if system is not None:
         found |= {"system_id": system.system_id(), "software_id": system.software_id()}
     for name, expected in found.items():

@@ -8,6 +8,7 @@ from oildrop.rules.case import Case
 from oildrop.rules.measures.ceilings import ceiling_metrics
 from oildrop.rules.measures.devices import device_metrics
 from oildrop.rules.measures.energy import energy_metrics
+from oildrop.rules.measures.overlap import beside_another
 from oildrop.rules.measures.resources import busy_metric, memory_metric
 from oildrop.rules.measures.served_cache import hit_rate_metrics
 from oildrop.rules.measures.served_devices import resource_metrics
@@ -29,6 +30,11 @@ from oildrop.rules.records import Metric
 
 def all_metrics(case: Case, verdict: Verdict) -> Iterator[Metric]:
     """Every metric of the run's kind, in no order; the headline of a name before those with dims."""
+    metrics = _own_metrics(case, verdict)
+    yield from metrics if case.evidence.spec.beside_run_id is None else beside_another(case, metrics)
+
+
+def _own_metrics(case: Case, verdict: Verdict) -> Iterator[Metric]:
     kind = case.evidence.spec.kind
     if kind in SERVE:
         yield from _served(case)

@@ -43,7 +43,7 @@ def board_slug(benchmark: str, tier: str, scenario: str | None = None, track: st
     """A benchmark's tier as a file name that no other has: `lm-pretrain-nano`, `lm-generate-nano.in.server`.
 
     A tier with a dash in it is set off by a dot, which no part can hold; so a scenario by two, and what sets its runs
-    apart (`rules.prefix_cache.track_of`).
+    apart (`rules.tracks.track_of`).
     """
     between = "." if "-" in slug(tier) else "-"
     place = f"{slug(benchmark)}{between}{slug(tier)}{f'.in.{slug(scenario)}' if scenario else ''}"

@@ -11,9 +11,9 @@ from markupsafe import Markup
 from oildrop.results.rows import RunRow
 from oildrop.rules.catalogue import CATALOGUE
 from oildrop.rules.outcomes import MEANINGS
-from oildrop.rules.prefix_cache import track_of
 from oildrop.rules.records import Metric, RunSpec
 from oildrop.rules.system import Declared, System
+from oildrop.rules.tracks import track_of
 from oildrop.site.pages.formats import escaped, number, scalar_text
 
 _SHOWN_ALWAYS = ("execution.dtype", "execution.compile")
@@ -91,7 +91,7 @@ def given_rate_text(rate_per_s: float | None) -> str:
 def place_text(spec: RunSpec) -> str:
     """Benchmark and tier, and of a served run its scenario and what sets it apart."""
     place = " ".join(word for word in (spec.benchmark, spec.tier, spec.scenario) if word)
-    track = track_of(spec.settings)
+    track = track_of(spec)
     return place if track is None else f"{place}, {track}"
 
 

@@ -8,9 +8,11 @@ from typing import TypeVar
 
 from markupsafe import Markup
 
+from oildrop.results.colocations import colocations_of
 from oildrop.results.rows import RunRow
 from oildrop.rules.ceilings import key_of, shares_of
 from oildrop.site.pages.addresses import metrics_address, shard_of
+from oildrop.site.pages.colocation_section import colocation_section
 from oildrop.site.pages.context import Site
 from oildrop.site.pages.csvs import csv_lines
 from oildrop.site.pages.formats import count_text
@@ -39,10 +41,18 @@ def write_run_pages(site: Site, rows: Sequence[RunRow], anchors: Mapping[str, st
         files.setdefault(metrics_address(row.run_id), []).append(row)
     searches = searches_of(rows)
     write_searches(site, searches)
+    colocations = colocations_of(rows)
     for some in batched(files.items(), FILES_AT_ONCE):
         figures = iter(run_figures([row for _, group in some for row in group], site.rulebook, searches))
         for path, group in some:
-            _write_file(site, path, [(row, anchors[row.run_id], next(figures)) for row in group])
+            runs = [(row, anchors[row.run_id], next(figures) | _two(row, colocations)) for row in group]
+            _write_file(site, path, runs)
+
+
+def _two(row: RunRow, colocations: Mapping[str, Sequence[RunRow]]) -> dict[str, Value]:
+    """The section on two runs at once; None of a run that was part of no such measurement."""
+    part = row.spec.colocation
+    return {"colocation": colocation_section(row, () if part is None else colocations[part.experiment_id], ROOT)}
 
 
 def _write_file(site: Site, path: str, runs: Sequence[tuple[RunRow, str, dict[str, Value]]]) -> None:

@@ -47,15 +47,15 @@ def what_was_run(spec: RunSpec) -> str:
 
 def arrivals(spec: RunSpec) -> str:
     """How requests arrive, in words, and what sets the run apart; empty for a training."""
-    from oildrop.rules.prefix_cache import track_of
+    from oildrop.rules.tracks import track_of
 
     words = spec.scenario or ""
     if spec.rate_per_s is not None:
         words += f" at {spec.rate_per_s:g} queries/s"
     if spec.scenario == "concurrency":
         words += f" {spec.settings.get('scenario.concurrency')}"
-    track = track_of(spec.settings)
-    return words if track is None else f"{words}, {track}"
+    track = track_of(spec)
+    return ", ".join(word for word in (words, track) if word)
 
 
 def named(metric: str, value: str) -> str:

@@ -19,6 +19,7 @@ COMMANDS = {
     "plan": "Whether a training fits a part, and its least times.",
     "run": "Measure: run benchmarks and keep every run.",
     "sweep": "Measure prefill and decode at fixed shapes, a run each.",
+    "colocate": "Measure a training and a served model on one device at once.",
     "prefill": "Read prompts here for runs that decode on another machine.",
     "calibrate": "Measure what this machine can do at most.",
     "runs": "List the runs of a store, newest first.",

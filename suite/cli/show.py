@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from oildrop.results.layout import StoreLayout
     from oildrop.results.rows import RunRow
-    from oildrop.rules.records import Metric
+    from oildrop.rules.records import Colocation, Metric
 
 app = make_app()
 
@@ -114,6 +114,8 @@ def _print_head(console: Console, layout: StoreLayout, row: RunRow) -> None:
         console.print(f"requests arrive: {arrivals(spec)}{probe}")
     if spec.parent_run_id is not None:
         console.print(f"part of the search that began with run {spec.parent_run_id}")
+    if spec.colocation is not None:
+        _print_two(console, layout, spec.colocation)
     console.print(f"seed {spec.seed}{number}{chosen}")
     for key, (default, changed) in spec.changed.items():
         console.print(f"changed: {key} {setting_text(default)} → {setting_text(changed)}")
@@ -121,6 +123,18 @@ def _print_head(console: Console, layout: StoreLayout, row: RunRow) -> None:
         console.print(f"note: {spec.note}")
     sealed = f"sealed as {row.bundle_id}" if row.sealed else "not sealed"
     console.print(f"bundle {layout.run_dir(row.run_id)}, {sealed}")
+
+
+def _print_two(console: Console, layout: StoreLayout, part: Colocation) -> None:
+    """Which run was beside it, and what the whole measurement says."""
+    from oildrop.results.colocations import colocations_of, figure_sentence, result_of
+    from oildrop.results.views import list_runs
+
+    where = f"pair {part.pair} of the measurement of two at once that began with run {part.experiment_id}"
+    beside = "alone" if part.beside_run_id is None else f"beside run {part.beside_run_id} ({part.beside})"
+    console.print(f"{beside}, {where}")
+    for figure in result_of(colocations_of(list_runs(layout))[part.experiment_id]).figures:
+        console.print(f"  {figure_sentence(figure)}", markup=False)
 
 
 def _print_metrics(console: Console, metrics: tuple[Metric, ...]) -> None:

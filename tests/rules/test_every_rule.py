@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from beside_another import short_overlap
 from meter_breakers import METER_BREAKERS, sound_meter
 from trust_breakers import TRUST_BREAKERS, slowing_training
 
@@ -210,6 +211,7 @@ BREAKERS: dict[str, Callable[[Any], None]] = {
     "R031": batch_without_reference,
     "R032": other_batches,
     "R033": restarted,
+    "R070": short_overlap,
     **METER_BREAKERS,
     **TRUST_BREAKERS,
     "R088": slowing_training,

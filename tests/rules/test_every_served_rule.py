@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from beside_another import short_overlap
 from meter_breakers import METER_BREAKERS, sound_meter
 from trust_breakers import TRUST_BREAKERS, slowing_answers
 
@@ -198,6 +199,7 @@ BREAKERS: dict[str, Callable[[Any], None]] = {
     "R047": lambda run: run.find(keys.SERVED)["meta"].update(ended_by_model=2),
     **{rule: breaker for rule, breaker in METER_BREAKERS.items() if rule != "R064"},  # which is asked of steps
     **TRUST_BREAKERS,
+    "R070": short_overlap,
     "R088": slowing_answers,
     "R048": answered_from_a_cache,
     "R049": lambda run: run.drop(keys.REPEATS),

@@ -8,12 +8,21 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 
 def send(descriptor: int, key: str, value: object = None, **meta: object) -> None:
     """One message as the real worker sends it."""
     line = json.dumps([time.monotonic_ns(), key, value, meta]) + "\n"
     os.write(descriptor, line.encode())
+
+
+def meet(words: list[str]) -> None:
+    """Wait for the worker of the run beside this one, where it was told to."""
+    if "--meet" in words:
+        from oildrop.harness.beside import meet as wait_for_other
+
+        wait_for_other(Path(words[words.index("--meet") + 1]), Path(words[1]).name)
 
 
 def main() -> None:
@@ -47,6 +56,12 @@ def main() -> None:
     elif way == "chatty":
         for step in range(20_000):
             send(descriptor, "heartbeat", step)
+        send(descriptor, "outcome", "ok")
+    elif way in ("timed", "timed_long"):
+        meet(sys.argv)
+        send(descriptor, "run_start")
+        time.sleep(0.4 if way == "timed" else 1.2)
+        send(descriptor, "run_stop", None, status="success")
         send(descriptor, "outcome", "ok")
     elif way == "parent":
         child = subprocess.Popen(["sleep", "600"])
