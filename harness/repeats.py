@@ -65,10 +65,12 @@ class Repeats:
 
     def enough(self, spent_s: float, limit_s: float) -> bool:
         """Whether no more is to be asked, `spent_s` after the first request."""
-        pairs = len(self.new_ns)
-        if pairs >= MOST_PAIRS or self.failed >= MOST_FAILED or spent_s > min(limit_s, LONGEST_S):
+        pairs, longest_s = len(self.new_ns), min(limit_s, LONGEST_S)
+        if pairs >= MOST_PAIRS or self.failed >= MOST_FAILED or spent_s > longest_s:
             return True
-        return spent_s > ENOUGH_S and pairs >= LEAST_PAIRS
+        if pairs >= LEAST_PAIRS:
+            return spent_s > ENOUGH_S
+        return spent_s * LEAST_PAIRS > longest_s * pairs > 0  # At this pace the least never come.
 
     def meta(self) -> dict[str, Any]:
         """As the log keeps it."""

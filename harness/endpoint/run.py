@@ -44,6 +44,9 @@ from oildrop.rules.rulebook import Terms
 LAST_WORDS_S = 5.0
 """Kept back from the deadline, to write down what was measured."""
 
+LOOK_S = 20.0
+"""A cache is looked for so long at most, or as long as the scenario lasts at least."""
+
 SPARE_FILES = 64
 
 
@@ -124,7 +127,8 @@ async def _drive(
             _log_metrics(metrics, await server_metrics(client), emitter)
         if stopped_by == MINIMUM and is_probed(spec):
             with phase(emitter, "probe"):
-                repeats = await look_for_server_cache(settled, spec.seed, end_s - time.monotonic())
+                look_s = min(end_s - time.monotonic(), max(LOOK_S, terms.minimum_s))
+                repeats = await look_for_server_cache(settled, spec.seed, look_s)
                 emitter.emit(keys.REPEATS, len(repeats.new_ns), repeats.meta())
         return ledger.table(start_ns), stopped_by
     finally:

@@ -15,6 +15,11 @@ REPEAT = "repeat the run with an unchanged harness"
 ENDPOINT = "endpoint"
 """The backend of a run that asks a server that somebody else runs."""
 
+LOOK_LONGER = (
+    "give the run a later deadline (--timeout); of a server that takes over half a second for an answer of four tokens "
+    "take a larger tier, where it is looked for longer, or declare the cache (--set endpoint.prefix_cache=on)"
+)
+
 DECLARE = {
     True: "declare the server's prefix cache with --set endpoint.prefix_cache=on, or start the server without one",
     False: "declare the engine's prefix cache with --set execution.prefix_cache=on, or answer without one",
@@ -48,7 +53,7 @@ def cache_looked_for(judged: Judged) -> Iterator[Broken]:
     event = judged.case.evidence.last(keys.REPEATS)
     pairs = event.value if event is not None else 0
     message = f"{pairs} pairs of a prompt asked again and a new one were answered; {LEAST_PAIRS} tell of a cache"
-    yield broken(message, "give the run a later deadline (--timeout)", pairs=pairs, least=LEAST_PAIRS)
+    yield broken(message, LOOK_LONGER, pairs=pairs, least=LEAST_PAIRS)
 
 
 @rule("R051")

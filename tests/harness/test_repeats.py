@@ -80,12 +80,17 @@ def test_a_cache_shows_in_every_pair() -> None:
     assert found.new_ns == [(tokens + 1) * MS for tokens in found.input_tokens]
 
 
-@pytest.mark.parametrize(("slower", "limit_s", "pairs"), [(1, 60.0, 24), (20, 60.0, 10), (20, 1.0, 3)])
+@pytest.mark.parametrize(
+    ("slower", "limit_s", "pairs"), [(1, 60.0, 24), (20, 60.0, 10), (20, 8.5, 10), (20, 7.7, 1), (200, 60.0, 1)]
+)
 def test_time_is_bounded_and_ten_pairs_are_enough_after_two_seconds(slower: int, limit_s: float, pairs: int) -> None:
-    """A pair of prompts of 11 tokens and two answer tokens takes 3 x 13 ms, or twenty times that."""
+    """A pair (11 tokens, two or three of answer) takes 3 x 13 or 14 ms, or twenty times that: ten 7.8 to 8.4 s.
+
+    Where ten do not fit, one has shown it and no more are asked.
+    """
     task = Clocked()
     found = look_for_cache(task, 0, 7, limit_s, lambda: task.now_ns * slower)
-    assert len(found.new_ns) == pytest.approx(pairs, abs=1)
+    assert len(found.new_ns) == pairs
 
 
 @pytest.mark.parametrize(
