@@ -6,7 +6,7 @@ import queue
 from collections.abc import Sequence
 
 from oildrop.harness.meters.interface import MeterInfo
-from oildrop.harness.meters.open_meters import open_meters
+from oildrop.harness.meters.open_meters import measures_energy, open_meters
 from oildrop.harness.meters.update_period import LOOK_S
 from oildrop.harness.recorder import Recorder
 from oildrop.harness.sampler import Sampler
@@ -52,6 +52,13 @@ class Metering:
     def start(self) -> None:
         """Begin to sample."""
         self._sampler.start()
+
+    @property
+    def measures_energy(self) -> bool:
+        """Whether a meter of energy or power still answers."""
+        return any(
+            measures_energy(record.meter) and record.info.status != "not_measured" for record in self._sampler.records
+        )
 
     def write_out(self) -> None:
         """Write what the sampler handed over; called from the supervisor's thread."""

@@ -20,6 +20,7 @@ from oildrop.harness.child import WorkerProcess
 from oildrop.harness.clock import Clock, HostClock, RunClock
 from oildrop.harness.ending import EndFacts, Ending, ending_of, signal_name
 from oildrop.harness.host_looks import HostLooks
+from oildrop.harness.idle import IdleTime
 from oildrop.harness.inbox import Inbox
 from oildrop.harness.interrupts import Interrupts
 from oildrop.harness.kernel import oom_kills
@@ -128,6 +129,7 @@ class _Supervision:
         self._observer = observer
         self._clock = clock
         self._recorder = Recorder(job.writer, clock, job.redact)
+        self._idle = IdleTime(job.spec, job.salt, job.writer, self._recorder, start_ns=clock.start_ns)
         self._host = HostLooks(
             StoreLayout(job.store_root), job.spec.system_id, self._recorder, sings=job.unsupported_reason is None
         )
@@ -146,6 +148,8 @@ class _Supervision:
 
     def run(self, interrupts: Asked) -> Ending:
         """Everything from the first event to the last word."""
+        if self._job.unsupported_reason is None:
+            self._idle.before(lambda: interrupts.asked_by is not None)
         self._open_log()
         if self._job.unsupported_reason is not None:
             self._crew.claims(0, "unsupported", self._job.unsupported_reason)
@@ -229,6 +233,8 @@ class _Supervision:
             finally:
                 self._exit_status = worker.end()
                 if self._metering is not None:
+                    if keys.RUN_STOP in self._cpu_marks_s:
+                        self._idle.after(self._metering, lambda: interrupts.asked_by is not None)
                     self._metering.stop()
 
     def _begin(self, launch: Launch) -> None:

@@ -21,11 +21,12 @@ from oildrop.results.rows import KeptDigest, PackedRun, RunRow, StoredRow
 from oildrop.results.store import reading, writing
 from oildrop.results.tables import JudgedRun, drop_runs_except, write_batch, write_unreadable
 from oildrop.rules.case import Case
-from oildrop.rules.digest import digest_case
+from oildrop.rules.digest import RunDigest, digest_case
 from oildrop.rules.errors import BundleError, RulebookError
 from oildrop.rules.evidence import Evidence, Problem
 from oildrop.rules.judge import judge_case
 from oildrop.rules.loading import load_rulebook, parse_rulebook
+from oildrop.rules.phases import IDLE
 from oildrop.rules.records import Judgement
 from oildrop.rules.rulebook import Rulebook
 
@@ -220,8 +221,14 @@ def _pack(task: _Task) -> PackedRun | _Unreadable:
         digest_json=digest.model_dump_json(),
         sealed=evidence.sealed,
         bundle_id=contents.bundle_id,
-        elapsed_s=max((span.stop_ns for span in digest.phases), default=0) / 1e9 or None,
+        elapsed_s=_elapsed_s(digest),
     )
+
+
+def _elapsed_s(digest: RunDigest) -> float | None:
+    """From the supervisor's start to the end of the last phase, idle time around the run left out."""
+    idle_ns = sum(span.stop_ns - span.start_ns for span in digest.phases if span.name == IDLE)
+    return (max((span.stop_ns for span in digest.phases), default=0) - idle_ns) / 1e9 or None
 
 
 def _row(packed: PackedRun) -> RunRow:

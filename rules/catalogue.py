@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from oildrop.rules.catalogue_ceilings import CEILINGS
 from oildrop.rules.catalogue_served import SERVED
-from oildrop.rules.metric_meaning import CALIBRATE, EVERY, TRAIN, MetricMeaning
+from oildrop.rules.metric_meaning import CALIBRATE, EVERY, SERVE, TRAIN, MetricMeaning
 
 _M = MetricMeaning
 
@@ -70,14 +70,36 @@ CATALOGUE: dict[str, MetricMeaning] = {
         label="Power", unit="W", better="lower", kinds=(*EVERY, *CALIBRATE),
         text="Mean power from run_start to run_stop: energy over time.",
     ),
+    "idle_power_w": _M(
+        label="Idle power", unit="W", better="lower", kinds=EVERY,
+        text="Mean power of the same devices while nothing of the run exists: mean of before its worker starts and "
+        "after it has ended.",
+    ),
+    "energy_above_idle_j": _M(
+        label="Energy above idle", unit="J", better="lower", kinds=EVERY,
+        text="Gross energy less idle power times the time from run_start to run_stop.",
+    ),
     "energy_per_token_j": _M(
         label="Energy a token", unit="J/token", better="lower", kinds=EVERY,
         text="Gross energy over all scored training tokens, evaluations' energy included; of a served run over all "
         "output tokens.",
     ),
+    "energy_per_sample_j": _M(
+        label="Energy a sample", unit="J/sample", better="lower", kinds=TRAIN,
+        text="Gross energy over all training samples (documents or images), evaluations' energy included.",
+    ),
+    "energy_per_request_j": _M(
+        label="Energy a request", unit="J/request", better="lower", kinds=SERVE,
+        text="Gross energy over all answered requests; that of failed ones is in it.",
+    ),
     "energy_to_target_j": _M(
         label="Energy to target", unit="J", better="lower", kinds=TRAIN,
         text="Gross energy from run_start to the end of the evaluation that met the target.",
+    ),
+    "energy_attempt_j": _M(
+        label="Energy of the attempt", unit="J", better="lower", kinds=EVERY,
+        text="Gross energy from its meters' first sample to its end, set-up included, however it ended; over the "
+        "successes of a set it is the energy that one success costs.",
     ),
     "mfu": _M(
         label="MFU", unit="1", better="higher", kinds=EVERY,

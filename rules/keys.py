@@ -60,8 +60,12 @@ CEILING = "ceiling"
 """A ceiling of the machine: value what was done (`matmul`, `read`, …); meta how often, and the time of each repeat."""
 OUTCOME = "outcome"
 
-PHASES = ("probe", "data", "compile", "gates", "init", "warmup", "train", "serve", "calibrate", "eval", "teardown")
+PHASES = (
+    "probe", "data", "compile", "gates", "init", "warmup", "train", "serve", "calibrate", "eval", "teardown", "idle",
+)  # fmt: skip
 """Every phase a log may name; a run enters them in this order, `train` and `eval` in turn.
+
+Where a meter answers, `idle` comes before the first as well: only the machine's idle power is sampled there.
 
 A served run enters `probe` again after `eval`: there a cache is looked for.
 After a `restart` a run enters them anew, without `gates` and `warmup` where its clock runs already.

@@ -6,64 +6,37 @@ thing found wrong is a `Trouble`, of which the rules on meters make findings.
 
 from __future__ import annotations
 
-import math
 import statistics
-from collections.abc import Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
 
-from oildrop.rules import keys
 from oildrop.rules.evidence import Evidence, Series
-from oildrop.rules.formulas.energy import POWER_GAP_LIMIT_S, EnergyReading, energy_by_counter, energy_by_integral
-from oildrop.rules.formulas.power_sensor import (
-    UNIT_FACTOR,
-    UPDATES_WANTED,
-    impossible_power,
-    share_seen_in_step,
-    sources_part,
-    update_period_s,
-    widened,
+from oildrop.rules.formulas.energy import (
+    COUNTER,
+    INTEGRAL,
+    POWER_GAP_LIMIT_S,
+    EnergyReading,
+    energy_by_counter,
+    energy_by_integral,
 )
+from oildrop.rules.formulas.energy_spans import after, energy_in_spans
+from oildrop.rules.formulas.power_sensor import share_seen_in_step, update_period_s, widened
+from oildrop.rules.meter_doubts import Trouble, against, possible, refusal, short, with_sensor
+from oildrop.rules.meter_words import Words, words_of
+from oildrop.rules.phases import IDLE
 from oildrop.rules.timeline import Timeline
 
 GAP_PERIODS = 3.0
 """Power of a slow meter is integrated over gaps of at most this many of its update periods."""
 
-Kind = Literal["silent", "counter", "sources", "impossible", "in_step", "short"]
 ENERGY = ("energy_j", "power_w")
+QUANTITIES = {COUNTER: "energy_j", INTEGRAL: "power_w"}
+"""What each formula reads."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Trouble:
-    """One thing wrong with a device's energy, in words and in numbers."""
-
-    kind: Kind
-    message: str
-    evidence: Mapping[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Words:
-    """What a meter said of one device over the run.
-
-    Attributes:
-        update_period_s: Time between two updates, seconds; None where nobody knows.
-        seen_fraction: Share of the time that its power sensor sees; None where it is not known to miss any.
-        least_window_s: Shortest window that its values are good for, seconds.
-        power_limit_w: What the device can draw at most, watts.
-        uncertainty: The sensor's own, as a share of the value; None where its maker or certificate names none.
-        modelled: Whether its values are worked out from activity, not measured.
-        stopped: Why it stopped answering; None while it answers.
-    """
-
-    update_period_s: float | None = None
-    seen_fraction: float | None = None
-    least_window_s: float | None = None
-    power_limit_w: float | None = None
-    uncertainty: float | None = None
-    modelled: bool = False
-    stopped: str | None = None
+Who = tuple[str, str]
+"""A meter and its device."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,26 +58,75 @@ class Metered:
     timeline: Timeline
 
     @cached_property
-    def by_scope(self) -> dict[str, dict[tuple[str, str], dict[str, Series]]]:
-        """Energy and power series by scope, by (meter, device), by quantity."""
-        found: dict[str, dict[tuple[str, str], dict[str, Series]]] = {}
+    def by_scope(self) -> dict[str, dict[Who, dict[str, Series]]]:
+        """Energy and power series by scope, by (meter, device), by quantity, of devices that the run itself used.
+
+        Before the run nobody knows which devices it will take, so the idle power of all was sampled.
+        """
+        found: dict[str, dict[Who, dict[str, Series]]] = {}
         for series in self.evidence.series:
-            if series.quantity in ENERGY:
+            if series.quantity in ENERGY and not self._idle_only(series):
                 devices = found.setdefault(series.scope, {})
                 devices.setdefault((series.meter, series.device), {})[series.quantity] = series
         return found
 
+    def _idle_only(self, series: Series) -> bool:
+        idle = [span for span in self.timeline.phases if span.name == IDLE]
+        within = sum(bisect_right(series.t_ns, span.stop_ns) - bisect_left(series.t_ns, span.start_ns) for span in idle)
+        return within > 0 and within == len(series.t_ns)
+
     @cached_property
-    def _known(self) -> dict[tuple[str, tuple[int, int]], tuple[DeviceEnergy, ...]]:
+    def _known(self) -> dict[tuple[str, tuple[int, int], bool], tuple[DeviceEnergy, ...]]:
         return {}
 
-    def devices(self, scope: str, window_ns: tuple[int, int]) -> tuple[DeviceEnergy, ...]:
-        """Each device of a scope over a window; empty where no meter covers it."""
-        key = (scope, window_ns)
+    def devices(self, scope: str, window_ns: tuple[int, int], *, loaded: bool = True) -> tuple[DeviceEnergy, ...]:
+        """Each device of a scope over a window; empty where no meter covers it.
+
+        Args:
+            loaded: Whether the run's load was on, with which a sensor may keep step.
+        """
+        key = (scope, window_ns, loaded)
         if key not in self._known:
             devices = self.by_scope.get(scope, {})
-            self._known[key] = tuple(self._device(*who, series, window_ns) for who, series in devices.items())
+            self._known[key] = tuple(self._device(*who, series, window_ns, loaded) for who, series in devices.items())
         return self._known[key]
+
+    def spans(self, scope: str, spans: Sequence[tuple[int, int]], run_ns: tuple[int, int]) -> tuple[DeviceEnergy, ...]:
+        """Each device of a scope over all spans of a phase, by the formula that its whole run was read by.
+
+        What the whole run's value is doubted for beside sampling, the phase's is in the same share.
+        """
+        return tuple(self._phase(whole, scope, spans, run_ns) for whole in self.devices(scope, run_ns))
+
+    def _phase(
+        self, whole: DeviceEnergy, scope: str, spans: Sequence[tuple[int, int]], run_ns: tuple[int, int]
+    ) -> DeviceEnergy:
+        if whole.reading.value is None:
+            return whole
+        words = words_of(self.evidence, whole.meter, whole.device)
+        own = self.by_scope[scope][whole.meter, whole.device]
+        period_s, method = _period_s(own, words), whole.reading.method
+        series = _since_opened(own, words, max(run_ns[1], *(stop for _, stop in spans)))[QUANTITIES[method]]
+        limit_s = _gap_limit_s(period_s)
+        found, bare = (
+            energy_in_spans(series, method, each, update_period_s=period_s or 0.0, gap_limit_s=limit_s)
+            for each in (spans, [run_ns])
+        )
+        length_s = sum(stop - start for start, stop in spans) / 1e9
+        troubles = tuple(short(words, period_s, length_s)) if found.value is not None else ()
+        return replace(whole, reading=_doubted_alike(found, whole.reading, bare), troubles=troubles)
+
+    def answered(self, scope: str, bounds_ns: tuple[int, int]) -> tuple[int, int] | None:
+        """The widest window within bounds in which all devices of a scope were read; None where there is none."""
+        firsts, lasts = [], []
+        for who, own in self.by_scope.get(scope, {}).items():
+            for series in _since_opened(own, words_of(self.evidence, *who), bounds_ns[1]).values():
+                within = [t_ns for t_ns in series.t_ns if bounds_ns[0] <= t_ns <= bounds_ns[1]]
+                if len(within) < 2:
+                    return None
+                firsts.append(within[0])
+                lasts.append(within[-1])
+        return (max(firsts), min(lasts)) if firsts and min(lasts) > max(firsts) else None
 
     @cached_property
     def load_period_s(self) -> float | None:
@@ -113,18 +135,16 @@ class Metered:
         return statistics.median(steps_s) if steps_s else None
 
     def _device(
-        self, meter: str, device: str, series: Mapping[str, Series], window_ns: tuple[int, int]
+        self, meter: str, device: str, series: Mapping[str, Series], window_ns: tuple[int, int], loaded: bool
     ) -> DeviceEnergy:
-        words = self._words(meter, device)
-        period_s = words.update_period_s or next(
-            (found for found in map(update_period_s, series.values()) if found), None
-        )
-        readings = _read(series, window_ns, period_s)
-        troubles = [trouble for reading in readings if (trouble := _refusal(reading, words)) is not None]
+        words = words_of(self.evidence, meter, device)
+        period_s = _period_s(series, words)
+        readings = _read(_since_opened(series, words, window_ns[1]), window_ns, period_s)
+        troubles = [trouble for reading in readings if (trouble := refusal(reading, words)) is not None]
         reading = next((reading for reading in readings if reading.value is not None), readings[0])
         window_s = (window_ns[1] - window_ns[0]) / 1e9
         if reading.value is not None:
-            reading, found = self._doubted(reading, readings, words, period_s, window_s)
+            reading, found = self._doubted(reading, readings, words, period_s, window_s, loaded)
             troubles += found
         elif words.stopped is not None:
             reading = replace(reading, reason=f"{reading.reason} (it {words.stopped})")
@@ -139,18 +159,19 @@ class Metered:
         words: Words,
         period_s: float | None,
         window_s: float,
+        loaded: bool,
     ) -> tuple[EnergyReading, list[Trouble]]:
         """What the other source, the device's limit and the load's period make of a value, and what they found."""
         troubles = []
         if len(readings) == 2:
-            reading, found = _against(reading, *readings)
+            reading, found = against(reading, *readings)
             troubles += found
-        reading, found = _possible(reading, words, window_s)
+        reading, found = possible(reading, words, window_s)
         troubles += found
-        if reading.method != "energy_counter/1":
+        if reading.method != COUNTER and loaded:
             reading, found = self._in_step(reading, words, period_s, window_s)
             troubles += found
-        return _with_sensor(reading, words), troubles + _short(words, period_s, window_s)
+        return with_sensor(reading, words), troubles + short(words, period_s, window_s)
 
     def _in_step(
         self, reading: EnergyReading, words: Words, period_s: float | None, window_s: float
@@ -168,33 +189,29 @@ class Metered:
         found = Trouble(kind="in_step", message=message, evidence=evidence)
         return widened(reading, share, words.power_limit_w, window_s), [found]
 
-    def _words(self, meter: str, device: str) -> Words:
-        said = [
-            event.meta
-            for event in self.evidence.all(keys.METER)
-            if str(event.value) == meter and event.meta.get("device") in (device, None)
-        ]
-        limits = [a.power_limit_w for a in self._accelerators if a.device_id == device and a.power_limit_w]
-        return Words(
-            update_period_s=_last(said, "update_period_s"),
-            seen_fraction=_last(said, "seen_fraction"),
-            least_window_s=_last(said, "least_window_s"),
-            power_limit_w=limits[0] if limits else _last(said, "power_limit_w"),
-            uncertainty=_last(said, "uncertainty"),
-            modelled=any(meta.get("status") == "modelled" for meta in said),
-            stopped=str(said[-1].get("reason")) if said and said[-1].get("status") == "not_measured" else None,
-        )
 
-    @property
-    def _accelerators(self) -> tuple[Any, ...]:
-        return self.evidence.system.accelerators if self.evidence.system is not None else ()
+def _period_s(series: Mapping[str, Series], words: Words) -> float | None:
+    return words.update_period_s or next((found for found in map(update_period_s, series.values()) if found), None)
 
 
-def _last(said: list[dict[str, Any]], name: str) -> float | None:
-    """The last positive number that was said under a name; None where none was."""
-    values = [meta.get(name) for meta in said]
-    numbers = [float(value) for value in values if isinstance(value, int | float) and value > 0]
-    return numbers[-1] if numbers else None
+def _gap_limit_s(period_s: float | None) -> float:
+    return max(POWER_GAP_LIMIT_S, GAP_PERIODS * (period_s or 0.0))
+
+
+def _since_opened(series: Mapping[str, Series], words: Words, stop_ns: int) -> dict[str, Series]:
+    """The samples since the meter was last opened before an instant: its counter began anew then."""
+    opened_ns = max((t_ns for t_ns in words.opened_ns if t_ns <= stop_ns), default=0)
+    return {quantity: after(one, opened_ns) for quantity, one in series.items()}
+
+
+def _doubted_alike(found: EnergyReading, whole: EnergyReading, bare: EnergyReading) -> EnergyReading:
+    """A phase's reading with the run's doubts: `whole` with them, `bare` from sampling alone."""
+    if found.value is None or found.uncertainty is None or not whole.value:
+        return found
+    if whole.uncertainty is None or bare.uncertainty is None:
+        return replace(found, uncertainty=None)
+    share = max(0.0, whole.uncertainty - bare.uncertainty) / whole.value
+    return replace(found, uncertainty=found.uncertainty + share * found.value)
 
 
 def _read(series: Mapping[str, Series], window_ns: tuple[int, int], period_s: float | None) -> list[EnergyReading]:
@@ -203,63 +220,5 @@ def _read(series: Mapping[str, Series], window_ns: tuple[int, int], period_s: fl
     if "energy_j" in series:
         readings.append(energy_by_counter(series["energy_j"], window_ns, update_period_s=period_s or 0.0))
     if "power_w" in series:
-        limit_s = max(POWER_GAP_LIMIT_S, GAP_PERIODS * (period_s or 0.0))
-        readings.append(energy_by_integral(series["power_w"], window_ns, gap_limit_s=limit_s))
+        readings.append(energy_by_integral(series["power_w"], window_ns, gap_limit_s=_gap_limit_s(period_s)))
     return readings
-
-
-def _refusal(reading: EnergyReading, words: Words) -> Trouble | None:
-    if reading.value is not None:
-        return None
-    kind: Kind = "counter" if reading.fault in ("counter", "values") else "silent"
-    message = f"{reading.reason}" + (f"; it {words.stopped}" if words.stopped else "")
-    return Trouble(kind=kind, message=message, evidence={"method": reading.method, "samples": reading.sample_count})
-
-
-def _against(
-    reading: EnergyReading, counter: EnergyReading, integral: EnergyReading
-) -> tuple[EnergyReading, list[Trouble]]:
-    """Counter against integral: apart by a little the uncertainty covers both, by a factor neither is believed."""
-    apart = sources_part(counter, integral)
-    if apart is None or counter.value is None or integral.value is None:
-        return reading, []
-    message = f"the counter says {counter.value:.6g} J, sampled power {integral.value:.6g} J: {apart:.1%} apart"
-    found = Trouble(
-        kind="sources", message=message, evidence={"counter_j": counter.value, "integral_j": integral.value}
-    )
-    ratio = math.inf if integral.value <= 0 else counter.value / integral.value
-    if max(ratio, 1 / ratio) >= UNIT_FACTOR:
-        reason = f"{message}; one of them has the wrong unit, or is another device's"
-        return replace(reading, value=None, uncertainty=None, reason=reason, fault="values"), [found]
-    spread_j = abs(integral.value - counter.value)
-    return replace(reading, uncertainty=max(reading.uncertainty or 0.0, spread_j)), [found]
-
-
-def _possible(reading: EnergyReading, words: Words, window_s: float) -> tuple[EnergyReading, list[Trouble]]:
-    if reading.value is None:
-        return reading, []
-    mean_w = reading.value / window_s
-    why = impossible_power(mean_w, words.power_limit_w)
-    if why is None:
-        return reading, []
-    evidence = {"power_w": mean_w, "power_limit_w": words.power_limit_w}
-    found = Trouble(kind="impossible", message=why, evidence=evidence)
-    return replace(reading, value=None, uncertainty=None, reason=why, fault="values"), [found]
-
-
-def _with_sensor(reading: EnergyReading, words: Words) -> EnergyReading:
-    """The sensor's own uncertainty added to that of sampling."""
-    if reading.value is None or reading.uncertainty is None or words.uncertainty is None:
-        return reading
-    return replace(reading, uncertainty=reading.uncertainty + words.uncertainty * reading.value)
-
-
-def _short(words: Words, period_s: float | None, window_s: float) -> list[Trouble]:
-    wanted_s = max(UPDATES_WANTED * (period_s or 0.0), words.least_window_s or 0.0)
-    if window_s >= wanted_s:
-        return []
-    message = f"a window of {window_s:.3g} s is short for this meter: {wanted_s:.3g} s are wanted"
-    if period_s is not None:
-        message += f" (it moves every {period_s:.3g} s)"
-    evidence = {"window_s": window_s, "wanted_s": wanted_s, "update_period_s": period_s}
-    return [Trouble(kind="short", message=message, evidence=evidence)]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from oildrop.rules.records import Record
 
+IDLE = "idle"
+"""Phase before the worker is started and after it has ended, in which only meters are at work."""
+
 
 class PhaseSpan(Record):
     """One phase's first and last instant, in nanoseconds since the run's start."""

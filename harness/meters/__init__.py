@@ -6,5 +6,6 @@ error codes, `nvidia_gpm` for what the device's parts do, and `isolation` to try
 `amd` reads amdsmi, `tpu` libtpu's monitoring, `apple` macmon or powermetrics, `redfish` a management
 controller, `wall` an outside meter that `wall_file` describes; `lines` is how an instrument's lines
 are read without waiting. `update_period` finds how often a meter moves. `replay` plays a recorded
-trace in place of a device, `empty` is the meter that only says why nothing is measured.
+trace in place of a device, `replay_file` does so in whole runs and says it, `empty` is the meter that
+only says why nothing is measured.
 """

@@ -17,10 +17,11 @@ from oildrop.harness.meters.nvidia import NvidiaMeter, describe_in_child, driver
 from oildrop.harness.meters.process import ProcessMeter
 from oildrop.harness.meters.rapl import open_rapl
 from oildrop.harness.meters.redfish import open_redfish
+from oildrop.harness.meters.replay_file import open_replays
 from oildrop.harness.meters.wall import open_wall
 from oildrop.harness.system.device_ids import salted_id
 
-ENERGY_METERS = ("rapl", "nvidia", "amd", "apple", "tpu", "wall", "redfish")
+ENERGY_METERS = ("rapl", "nvidia", "amd", "apple", "tpu", "wall", "redfish", "replay")
 """Meters that would measure energy or power."""
 
 ELSEWHERE = "the server's power is not measured from here, and this machine's is that of the load alone"
@@ -60,8 +61,23 @@ def open_meters(
         meters += tpu.open_tpu() if tpu.driver_present(root) else [EmptyMeter("tpu", NO_TPU)]
     elif platform in ("mps", "metal"):
         meters += open_apple()
-    meters += [*open_wall(environment), *open_redfish(environment)]
+    meters += [*open_wall(environment), *open_redfish(environment), *open_replays(environment)]
     return [*meters, *_energy_gap(meters)]
+
+
+def open_energy_meters(backend: str, salt: str) -> list[Meter]:
+    """The meters of energy and power that answer, of all devices: before a run nobody knows which it will take.
+
+    None for a server elsewhere, and none for TPUs: they have no energy interface, and asking takes seconds.
+    """
+    if backend == ENDPOINT:
+        return []
+    meters = open_meters("" if backend.endswith("-tpu") else backend, os.getpid(), salt=salt)
+    answering = [meter for meter in meters if measures_energy(meter)]
+    for meter in meters:
+        if meter not in answering:
+            meter.close()
+    return answering
 
 
 def open_amd(
@@ -128,13 +144,14 @@ def _full_uuid(uuid: str) -> str:
 
 def _energy_gap(meters: Sequence[Meter]) -> list[Meter]:
     """An empty energy meter with everybody's reasons, when nobody measures energy or power."""
-    if any(_measures_energy(meter) for meter in meters):
+    if any(measures_energy(meter) for meter in meters):
         return []
     tried = [info for info in (meter.info() for meter in meters) if info.name in ENERGY_METERS]
     reasons = [f"{info.name}: {info.reason or 'neither energy nor power is offered'}" for info in tried]
     return [EmptyMeter("energy", "; ".join(reasons))]
 
 
-def _measures_energy(meter: Meter) -> bool:
+def measures_energy(meter: Meter) -> bool:
+    """Whether it answers and reads energy or power."""
     info = meter.info()
     return info.status != "not_measured" and info.name in ENERGY_METERS and getattr(meter, "measures_energy", True)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from oildrop.rules import keys
 from oildrop.rules.checks.registry import Broken, Judged, broken, rule
-from oildrop.rules.metered import Kind
+from oildrop.rules.meter_doubts import Kind
+from oildrop.rules.meter_words import REPLAY, REPLAYED
 
 
 def found(judged: Judged, kind: Kind, fix: str) -> Iterator[Broken]:
@@ -72,3 +73,12 @@ def certificate_named(judged: Judged) -> Iterator[Broken]:
             message = f"the outside meter {event.meta.get('device')} names no {' and no '.join(missing)}"
             fix = "write it into the meter's file (docs/measure-power.md); without it the reading is nobody's claim"
             yield broken(message, fix, device=event.meta.get("device"), missing=missing)
+
+
+@rule(REPLAYED)
+def no_replay(judged: Judged) -> Iterator[Broken]:
+    """No meter of the run plays back a recorded trace."""
+    devices = {str(event.meta.get("device")) for event in judged.case.evidence.all(keys.METER) if event.value == REPLAY}
+    for device in sorted(devices):
+        message = f"a recorded trace was played back for {device}: no meter measured it"
+        yield broken(message, "unset OILDROP_REPLAY and run again", device=device)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from oildrop.rules.case import Case
 from oildrop.rules.measures.ceilings import ceiling_metrics
 from oildrop.rules.measures.devices import device_metrics
-from oildrop.rules.measures.energy import energy_metrics
+from oildrop.rules.measures.energy_parts import energy_metrics
 from oildrop.rules.measures.overlap import beside_another
 from oildrop.rules.measures.resources import busy_metric, memory_metric
 from oildrop.rules.measures.served_cache import hit_rate_metrics

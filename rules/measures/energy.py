@@ -1,14 +1,15 @@
-"""Energy, power, and energy a token and to target, from whatever meter covers most; else why there is none."""
+"""Energy, power, and energy a token, a sample and to target, by whatever meter covers most; else why there is none."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from oildrop.rules import keys
 from oildrop.rules.case import Case
-from oildrop.rules.measures.making import absent, present
+from oildrop.rules.measures.making import NO_DIMS, absent, present
+from oildrop.rules.metered import DeviceEnergy
 from oildrop.rules.outcomes import Verdict
 from oildrop.rules.records import Metric, MetricStatus
 
@@ -18,16 +19,25 @@ WIDEST_FIRST = ("wall", "node", "soc", "device", "package")
 FORMULAS = {
     "energy_j": "energy/1",
     "power_w": "mean_power/1",
+    "idle_power_w": "idle_power/1",
+    "energy_above_idle_j": "energy_above_idle/1",
     "energy_per_token_j": "energy_per_token/1",
+    "energy_per_sample_j": "energy_per_sample/1",
+    "energy_per_request_j": "energy_per_request/1",
     "energy_to_target_j": "energy_to_target/1",
+    "energy_attempt_j": "energy_attempt/1",
 }
+OF_THE_RUN = ("energy_j", "power_w", "idle_power_w", "energy_above_idle_j")
+"""What a training and a served run say alike of the time from run_start to run_stop."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScopeEnergy:
     """Energy of all devices of one scope over one window; None with a reason when one of them has none.
 
-    `modelled` where a meter among them works its values out from activity.
+    Attributes:
+        modelled: A meter among them works its values out from activity.
+        flag: What is to be known of a value that is kept: the window is short for a meter; None: nothing.
     """
 
     scope: str
@@ -36,49 +46,73 @@ class ScopeEnergy:
     uncertainty_j: float | None
     sample_count: int
     modelled: bool = False
+    flag: str | None = None
 
     def status(self, measured: MetricStatus) -> MetricStatus:
         """`measured` (or `derived`), else `modelled`."""
         return "modelled" if self.modelled else measured
 
 
-def energy_metrics(case: Case, verdict: Verdict) -> Iterator[Metric]:
-    """`energy_j`, `power_w`, `energy_per_token_j`, `energy_to_target_j`, each at the widest scope measured."""
-    whole = energy_of_run(case)
+def trained_energy_metrics(case: Case, verdict: Verdict, whole: ScopeEnergy | str) -> Iterator[Metric]:
+    """`energy_per_token_j`, `energy_per_sample_j`, `energy_to_target_j` of the run whose energy `whole` is."""
     if isinstance(whole, str):
-        for name, formula in FORMULAS.items():
-            yield absent(name, whole, formula=formula, scope="run")
+        for name in ("energy_per_token_j", "energy_per_sample_j", "energy_to_target_j"):
+            yield absent(name, whole, formula=FORMULAS[name], scope="run")
         return
-    yield from energy_and_power(case, whole)
-    tokens = sum(block.tokens for block in case.timeline.blocks)
-    yield energy_per_token(whole, tokens, "no training token was counted")
+    blocks = case.timeline.blocks
+    tokens, samples = sum(block.tokens for block in blocks), sum(block.samples for block in blocks)
+    yield energy_per(case, "energy_per_token_j", whole, tokens, "no training token was counted")
+    yield energy_per(case, "energy_per_sample_j", whole, samples, "no training sample was counted")
     yield _to_target(case, verdict)
+
+
+def run_window(case: Case) -> tuple[int, int] | None:
+    """From run_start to run_stop; None unless both were logged in this order."""
+    start_ns, stop_ns = case.timeline.run_start_ns, case.timeline.run_stop_ns
+    return (start_ns, stop_ns) if start_ns is not None and stop_ns is not None and stop_ns > start_ns else None
 
 
 def energy_of_run(case: Case) -> ScopeEnergy | str:
     """Energy from run_start to run_stop at the widest scope that has a value, or why there is none."""
-    start_ns, stop_ns = case.timeline.run_start_ns, case.timeline.run_stop_ns
-    if start_ns is None or stop_ns is None or stop_ns <= start_ns:
-        return "the run has no run_start or no run_stop"
-    return widest(case, (start_ns, stop_ns))
+    window = run_window(case)
+    return "the run has no run_start or no run_stop" if window is None else widest(case, window)
 
 
 def energy_and_power(case: Case, whole: ScopeEnergy) -> Iterator[Metric]:
     """`energy_j` and `power_w` of the run whose energy `whole` is."""
-    start_ns, stop_ns = case.timeline.run_start_ns, case.timeline.run_stop_ns
-    assert start_ns is not None and stop_ns is not None
-    window, scope = (start_ns, stop_ns), whole.scope
-    assert whole.energy_j is not None
-    duration_s = (stop_ns - start_ns) / 1e9
-    spread, count = whole.uncertainty_j, whole.sample_count
-    yield present(
-        "energy_j", whole.energy_j, formula=FORMULAS["energy_j"], scope=scope, status=whole.status("measured"),
-        uncertainty=spread, sample_count=count, window_ns=window,
+    window = run_window(case)
+    assert window is not None and whole.energy_j is not None
+    yield energy_metric("energy_j", whole, window)
+    yield power_metric("power_w", whole, window)
+
+
+def energy_metric(
+    name: str, found: ScopeEnergy, window_ns: tuple[int, int], *, formula: str | None = None,
+    dims: Mapping[str, str] = NO_DIMS,
+) -> Metric:  # fmt: skip
+    """An energy over a window, or why it has none."""
+    formula = formula or FORMULAS[name]
+    if found.energy_j is None:
+        reason = found.reason or "not measured"
+        return absent(name, reason, formula=formula, scope=found.scope, dims=dims)
+    return present(
+        name, found.energy_j, formula=formula, scope=found.scope, status=found.status("measured"), reason=found.flag,
+        uncertainty=found.uncertainty_j, sample_count=found.sample_count, window_ns=window_ns, dims=dims,
     )  # fmt: skip
-    yield present(
-        "power_w", whole.energy_j / duration_s, formula=FORMULAS["power_w"], scope=scope,
-        status=whole.status("derived"), uncertainty=None if spread is None else spread / duration_s,
-        sample_count=count, window_ns=window,
+
+
+def power_metric(
+    name: str, found: ScopeEnergy, window_ns: tuple[int, int], *, dims: Mapping[str, str] = NO_DIMS
+) -> Metric:
+    """Mean power over a window whose energy `found` is, or why it has none."""
+    if found.energy_j is None:
+        reason = found.reason or "not measured"
+        return absent(name, reason, formula=FORMULAS[name], scope=found.scope, dims=dims)
+    duration_s = (window_ns[1] - window_ns[0]) / 1e9
+    spread = None if found.uncertainty_j is None else found.uncertainty_j / duration_s
+    return present(
+        name, found.energy_j / duration_s, formula=FORMULAS[name], scope=found.scope, status=found.status("derived"),
+        reason=found.flag, uncertainty=spread, sample_count=found.sample_count, window_ns=window_ns, dims=dims,
     )  # fmt: skip
 
 
@@ -89,17 +123,22 @@ def widest(case: Case, window_ns: tuple[int, int]) -> ScopeEnergy | str:
         if each is not None and each.energy_j is not None:
             return each
     reasons = [f"{each.scope}: {each.reason}" for each in found if each is not None]
-    return "; ".join(reasons or _silent_meters(case)) or "no meter of this machine measures energy or power"
+    return "; ".join(reasons or silent_meters(case)) or "no meter of this machine measures energy or power"
 
 
-def energy_of_scope(case: Case, scope: str, window_ns: tuple[int, int]) -> ScopeEnergy | None:
+def energy_of_scope(case: Case, scope: str, window_ns: tuple[int, int], *, loaded: bool = True) -> ScopeEnergy | None:
     """Sum over the devices of one scope, each by its counter, else by its power; None where no meter covers it."""
-    devices = case.metered.devices(scope, window_ns)
+    return summed(scope, case.metered.devices(scope, window_ns, loaded=loaded))
+
+
+def summed(scope: str, devices: Sequence[DeviceEnergy]) -> ScopeEnergy | None:
+    """The devices of one scope together; None where there is none."""
     if not devices:
         return None
     refused = [f"{each.device}: {each.reading.reason}" for each in devices if each.reading.value is None]
     values = [each.reading.value for each in devices if each.reading.value is not None]
     spreads = [each.reading.uncertainty for each in devices if each.reading.uncertainty is not None]
+    flags = [trouble.message for each in devices for trouble in each.troubles if trouble.kind == "short"]
     return ScopeEnergy(
         scope=scope,
         energy_j=None if refused else math.fsum(values),
@@ -107,10 +146,11 @@ def energy_of_scope(case: Case, scope: str, window_ns: tuple[int, int]) -> Scope
         uncertainty_j=math.fsum(spreads) if len(spreads) == len(devices) else None,
         sample_count=min(each.reading.sample_count for each in devices),
         modelled=any(each.modelled for each in devices),
+        flag="; ".join(dict.fromkeys(flags)) or None,
     )
 
 
-def _silent_meters(case: Case) -> list[str]:
+def silent_meters(case: Case) -> list[str]:
     """What the meters that measure nothing said of themselves; the one for energy names all reasons."""
     said = {str(event.value): event.meta.get("reason") for event in case.evidence.all(keys.METER)}
     if said.get("energy"):
@@ -118,15 +158,15 @@ def _silent_meters(case: Case) -> list[str]:
     return [f"{name}: {reason}" for name, reason in said.items() if reason]
 
 
-def energy_per_token(whole: ScopeEnergy, tokens: int, why_none: str) -> Metric:
-    """`energy_per_token_j`: the run's energy over `tokens`; null because of `why_none` where there are none."""
-    formula = FORMULAS["energy_per_token_j"]
-    if not tokens or whole.energy_j is None:
-        return absent("energy_per_token_j", why_none, formula=formula, scope=whole.scope)
-    spread = None if whole.uncertainty_j is None else whole.uncertainty_j / tokens
+def energy_per(case: Case, name: str, whole: ScopeEnergy, count: int, why_none: str) -> Metric:
+    """The run's energy over `count` tokens, samples or requests; null because of `why_none` where there are none."""
+    formula = FORMULAS[name]
+    if not count or whole.energy_j is None:
+        return absent(name, why_none, formula=formula, scope=whole.scope)
+    spread = None if whole.uncertainty_j is None else whole.uncertainty_j / count
     return present(
-        "energy_per_token_j", whole.energy_j / tokens, formula=formula, scope=whole.scope,
-        status=whole.status("derived"), uncertainty=spread, sample_count=tokens,
+        name, whole.energy_j / count, formula=formula, scope=whole.scope, status=whole.status("derived"),
+        reason=whole.flag, uncertainty=spread, sample_count=count, window_ns=run_window(case),
     )  # fmt: skip
 
 
@@ -141,8 +181,4 @@ def _to_target(case: Case, verdict: Verdict) -> Metric:
     found = widest(case, window)
     if isinstance(found, str):
         return absent(name, found, formula=formula, scope="run")
-    assert found.energy_j is not None
-    return present(
-        name, found.energy_j, formula=formula, scope=found.scope, status=found.status("measured"),
-        uncertainty=found.uncertainty_j, sample_count=found.sample_count, window_ns=window,
-    )  # fmt: skip
+    return energy_metric(name, found, window)

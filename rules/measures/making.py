@@ -22,18 +22,20 @@ def present(
     formula: str,
     scope: str,
     status: MetricStatus = "measured",
+    reason: str | None = None,
     uncertainty: float | None = None,
     sample_count: int | None = None,
     window_ns: tuple[int, int] | None = None,
     dims: Mapping[str, str] = NO_DIMS,
 ) -> Metric:
-    """A metric with its value; the unit is the catalogue's."""
+    """A metric with its value; the unit is the catalogue's, and a `reason` beside a value is what to know of it."""
     return Metric(
         name=name,
         dims=dict(dims),
         value=value,
         unit=CATALOGUE[name].unit,
         status=status,
+        reason=reason,
         formula=formula,
         scope=scope,
         uncertainty=uncertainty,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from oildrop.rules.case import Case
-from oildrop.rules.measures.energy import FORMULAS, ScopeEnergy, energy_and_power, energy_of_run, energy_per_token
+from oildrop.rules.measures.energy import FORMULAS, ScopeEnergy, energy_of_run, energy_per, run_window
+from oildrop.rules.measures.energy_parts import attempt_metric, energy_parts
 from oildrop.rules.measures.making import absent, present
 from oildrop.rules.measures.served_devices import out_of_sight
 from oildrop.rules.measures.served_phases import APART, Phase, engine_phases, reads_elsewhere
@@ -14,20 +15,25 @@ from oildrop.rules.served import Served
 
 SPLIT = "energy_split_by_time/1"
 SPLIT_BY_STEPS = "energy_split_by_steps/1"
-NAMES = ("energy_j", "power_w", "energy_per_token_j")
+NAMES = ("energy_per_token_j", "energy_per_request_j")
 
 
 def served_energy_metrics(case: Case) -> Iterator[Metric]:
-    """`energy_j`, `power_w`, `energy_per_token_j` (of output tokens) and its two phases."""
-    whole, served = out_of_sight(case) or energy_of_run(case), case.served
+    """Energy, power, idle power, and energy a request and an output token with its two phases."""
+    unseen, served = out_of_sight(case), case.served
+    whole = unseen or energy_of_run(case)
+    yield from energy_parts(case, whole)
+    name = "energy_attempt_j"
+    yield absent(name, unseen, formula=FORMULAS[name], scope="run") if unseen else attempt_metric(case)
     if isinstance(whole, str):
         for name in NAMES:
             yield absent(name, whole, formula=FORMULAS[name], scope="run")
         yield from _no_split(whole)
         return
-    yield from energy_and_power(case, whole)
     tokens = served.output_tokens if served is not None and served.has_tokens else 0
-    yield energy_per_token(whole, tokens, "no output token was counted")
+    answered = len(served.answered) if served is not None else 0
+    yield energy_per(case, "energy_per_token_j", whole, tokens, "no output token was counted")
+    yield energy_per(case, "energy_per_request_j", whole, answered, "no request was answered")
     phases = engine_phases(case)
     if served is None or not tokens:
         yield from _no_split("no output token was counted")
@@ -53,7 +59,8 @@ def _split_by_steps(case: Case, phases: dict[str, Phase], whole: ScopeEnergy) ->
             continue
         yield present(
             "energy_per_token_j", whole.energy_j * (spent.ns / 1e9 / run_s) / spent.tokens, formula=SPLIT_BY_STEPS,
-            scope=whole.scope, status="modelled", sample_count=spent.tokens, dims={"phase": phase},
+            scope=whole.scope, status="modelled", sample_count=spent.tokens,
+            window_ns=run_window(case), dims={"phase": phase},
         )  # fmt: skip
 
 
@@ -74,7 +81,7 @@ def _split(case: Case, served: Served, whole: ScopeEnergy) -> Iterator[Metric]:
         value = whole.energy_j * (spent_ns / 1e9 / run_s) / tokens
         yield present(
             "energy_per_token_j", value, formula=SPLIT, scope=whole.scope, status="modelled", sample_count=tokens,
-            dims={"phase": phase},
+            window_ns=run_window(case), dims={"phase": phase},
         )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 GROUP = "\N{NARROW NO-BREAK SPACE}"
 """Between groups of three digits; never wraps."""
 
-SIZED_UNITS = frozenset({"1", "bytes", "FLOP/s", "bytes/s"})
+SIZED_UNITS = frozenset({"1", "J", "bytes", "FLOP/s", "bytes/s"})
 """Units in which people do not read a number as it is."""
 
 _BINARY = ("bytes", "KiB", "MiB", "GiB", "TiB")
@@ -57,7 +57,7 @@ def _scientific(value: float, digits: int) -> str:
 
 
 def scaled(value: float | int, unit: str) -> tuple[str, str]:
-    """`value` and `unit` in the size that people read: bytes in MiB, shares in %, rates in GFLOP/s and GB/s."""
+    """`value` and `unit` as people read them: bytes in MiB, shares in %, energy in kJ, rates in GFLOP/s and GB/s."""
     if unit not in SIZED_UNITS:
         return number(value), unit
     if unit == "1":

@@ -86,7 +86,7 @@ def _own_parts(metric: Metric) -> tuple[str, str]:
     _, uncertainty, samples, window_ns = _OWN(metric)
     notes = [] if metric.reason is None else [""]
     if uncertainty is not None:
-        notes.append(f"± {number(uncertainty)}{GROUP}{escaped(metric.unit)} (95 %)")
+        notes.append(f"± {GROUP.join(scaled(uncertainty, metric.unit))} (95 %)")
     if samples is not None:
         notes.append(count_text(samples, "value"))
     start, stop = window_ns or ("", "")

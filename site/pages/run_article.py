@@ -10,11 +10,11 @@ from markupsafe import Markup
 
 from oildrop.results.rows import RunRow
 from oildrop.rules.headline import headline_of
-from oildrop.rules.records import Finding, RunSpec
+from oildrop.rules.records import Finding, Metric, RunSpec
 from oildrop.rules.rulebook import Rulebook
 from oildrop.site.pages import labels
 from oildrop.site.pages.addresses import system_address
-from oildrop.site.pages.formats import ascii_markup, escaped, scalar_text, scaled, time_element
+from oildrop.site.pages.formats import ascii_markup, escaped, number, scalar_text, scaled, time_element
 from oildrop.site.pages.metric_rows import STATUS_WORDS
 from oildrop.site.pages.rendering import Value, render
 from oildrop.site.pages.run_charts import RUN_ROOT
@@ -22,6 +22,10 @@ from oildrop.site.pages.run_table import has_tokens
 from oildrop.site.pages.served_values import percentile_rows, requests_text
 
 ROOT = RUN_ROOT
+_ENERGY = ("energy_j",)
+"""Shown at the head where it has a value; where it has none, power says why."""
+
+JOULES_A_WATT_HOUR = 3600.0
 _FIGURES = ("power_w", "busy_fraction", "memory_peak_bytes")
 
 
@@ -72,17 +76,40 @@ def _findings(findings: Sequence[Finding], rulebook: Rulebook) -> Markup:
 def _figures(row: RunRow) -> Markup:
     """The numbers at the head of a run; a missing one says why."""
     found = []
-    for name in (*_head_metrics(row), *_FIGURES):
+    for name in (*_head_metrics(row), *_ENERGY, *_FIGURES):
         metric = row.headlines.get(name)
-        if metric is None:
+        if metric is None or (metric.value is None and name in _ENERGY):
             continue
         if metric.value is None:
             found.append(_missing_figure(name, metric.status, metric.reason))
         else:
             text, unit = scaled(metric.value, metric.unit)
-            shown = f"<b>{text}</b> {escaped(unit)}"
+            shown = f"<b>{text}</b> {escaped(unit)}{_beside(row, metric, metric.value)}"
             found.append(f"<div><dt>{escaped(labels.metric_label(name))}</dt><dd>{shown}</dd></div>\n")
     return Markup(ascii_markup("".join(found)))
+
+
+def _beside(row: RunRow, metric: Metric, value: float) -> str:
+    """What stands beside energy and power: what they cover, energy in watt-hours, the power cap."""
+    if metric.name in _ENERGY:
+        return f" <small>{number(value / JOULES_A_WATT_HOUR)} Wh, {escaped(metric.scope)}</small>"
+    if metric.name == "power_w":
+        return f" <small>{escaped(metric.scope)}; {escaped(_power_cap(row))}</small>"
+    return ""
+
+
+def _power_cap(row: RunRow) -> str:
+    """The cap under which the power was drawn: of the accelerators, else of the processor packages."""
+    system = row.system
+    if system is None:
+        return "power cap unknown"
+    caps: list[float | None] = [each.power_limit_w for each in system.accelerators]
+    if row.spec.backend.endswith("-cpu") or not caps:
+        caps = [system.power_cap_w]
+    known = sorted({cap for cap in caps if cap is not None})
+    if None in caps or not known:
+        return "power cap unknown"
+    return f"power cap {' and '.join(map(number, known))} W{' each' if len(caps) > 1 else ''}"
 
 
 def _head_metrics(row: RunRow) -> tuple[str, ...]:

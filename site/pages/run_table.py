@@ -29,6 +29,12 @@ _SERVED_COLUMNS = (
     ("ttft_s_p99", "TTFT p99 (ms)", 1e3), ("tpot_s_p99", "TPOT p99 (ms)", 1e3),
     ("output_tokens_per_s", "Tokens/s", 1.0),
 )  # fmt: skip
+_ENERGY_COLUMNS = (
+    ("energy_to_target_j", "Energy to target (kJ)", 1e-3), ("energy_per_token_j", "Energy a token (J)", 1.0),
+    ("energy_per_request_j", "Energy a request (J)", 1.0),
+)  # fmt: skip
+"""Shown where a run of the table has them: one that no meter saw says so under its power and on its page."""
+
 _SERVED_HEADLINES = {
     "latency_s_p90": ("latency_s_p90", "Latency p90 (ms)", 1e3),
     "latency_s_p99": ("latency_s_p99", "Latency p99 (ms)", 1e3),
@@ -90,10 +96,17 @@ def run_table(rows: Sequence[RunRow], *, key: str, caption: str, csv: str, root:
 def _columns(rows: Sequence[RunRow]) -> tuple[tuple[str, str, float], ...]:
     """Metric, heading and factor of each column of numbers: those of the kind of run that `rows` are."""
     served = [row.spec.scenario for row in rows if row.spec.scenario]
+    energy = [column for column in _ENERGY_COLUMNS if any(_has(row, column[0]) for row in rows)]
     if served:
-        return (_SERVED_HEADLINES[headline_of("serve", served[0]) or "requests_per_s"], *_SERVED_COLUMNS)
+        return (_SERVED_HEADLINES[headline_of("serve", served[0]) or "requests_per_s"], *_SERVED_COLUMNS, *energy)
     rate = _rate_of(rows)
-    return (("time_to_target_s", "Time to target (s)", 1.0), (rate, _RATE_HEADINGS[rate], 1.0), *_POWER_COLUMNS)
+    head = (("time_to_target_s", "Time to target (s)", 1.0), (rate, _RATE_HEADINGS[rate], 1.0))
+    return (*head, *_POWER_COLUMNS, *energy)
+
+
+def _has(row: RunRow, name: str) -> bool:
+    metric = row.headlines.get(name)
+    return metric is not None and metric.value is not None
 
 
 def _line(row: RunRow, cells: str, root: str) -> str:

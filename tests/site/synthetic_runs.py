@@ -248,7 +248,7 @@ def _metrics(spec: RunSpec, outcome: str, time_s: float) -> tuple[Metric, ...]:
     found = []
     for name in metrics_of(spec.kind):
         value = values.get(name)
-        why = NO_METER if name.startswith(("energy", "power")) else NOT_REACHED
+        why = NO_METER if name.startswith(("energy", "power", "idle")) else NOT_REACHED
         window_ns = None if value is None else (2_400_000_000, 2_400_000_000 + int(time_s * 1e9))
         found.append(metric(name, value, reason=None if value is not None else why, window_ns=window_ns))
     return tuple(found)

@@ -119,6 +119,12 @@ def no_certificate(run: Any) -> None:
     meter(run, scope="wall")
 
 
+def replayed(run: Any) -> None:
+    """A recorded trace stood for a meter."""
+    meta = {"status": "modelled", "device": "d", "scope": "device", "method": "replay"}
+    run.rows.insert(1, {"key": keys.METER, "t_ns": 0, "value": "replay", "proc": "supervisor", "meta": meta})
+
+
 METER_BREAKERS: dict[str, Callable[[Any], None]] = {
     "R060": permission_lost,
     "R061": frozen,
@@ -127,5 +133,6 @@ METER_BREAKERS: dict[str, Callable[[Any], None]] = {
     "R064": in_step,
     "R065": slow,
     "R066": no_certificate,
+    "R067": replayed,
 }
 """The rules on meters, each with a run that breaks it."""
