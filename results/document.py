@@ -11,6 +11,7 @@ from oildrop.results.rows import RunRow
 from oildrop.rules.canonical import json_number
 from oildrop.rules.headline import headline_of
 from oildrop.rules.loading import load_rulebook
+from oildrop.rules.meter_words import REPLAYED
 from oildrop.rules.records import RunSpec
 from oildrop.rules.summary import SetRun, summarise
 from oildrop.rules.tracks import track_of
@@ -46,6 +47,7 @@ def set_runs(rows: Iterable[RunRow]) -> list[SetRun]:
 
 def _set_run(row: RunRow) -> SetRun:
     spec = row.spec
+    energy = row.headlines.get("energy_attempt_j")
     headline = row.headlines.get(headline_of(spec.kind, spec.scenario) or "")
     return SetRun(
         benchmark=spec.benchmark,
@@ -63,12 +65,14 @@ def _set_run(row: RunRow) -> SetRun:
         elapsed_s=row.elapsed_s,
         provisional=_why_provisional(spec.benchmark, spec.tier),
         scenario=spec.scenario,
-        unranked=_why_unranked(spec),
+        unranked=_why_unranked(row),
         rate_per_s=rate_given(spec),
         censored_s=_censored_s(row),
         seed=spec.seed,
         session_id=spec.session_id,
         track=track_of(spec),
+        energy_j=energy.value if energy else None,
+        energy_scope=energy.scope if energy and energy.value is not None else None,
     )
 
 
@@ -86,8 +90,11 @@ def rate_given(spec: RunSpec) -> float | None:
     return None if searched else spec.rate_per_s
 
 
-def _why_unranked(spec: RunSpec) -> str | None:
-    """What a served run chose that never has a place beside others'."""
+def _why_unranked(row: RunRow) -> str | None:
+    """What a run did, or chose to serve, that never has a place beside others'."""
+    spec = row.spec
+    if any(finding.rule == REPLAYED for finding in row.judgement.findings):
+        return "a recorded trace stood for a meter (R067), and such runs are never ranked"
     if spec.settings.get("weights.source") == "random":
         return "random weights are served for speed alone and never ranked"
     if spec.settings.get("requests.prompts") == "repeated":

@@ -27,6 +27,7 @@ def side_of(label: str, rows: Sequence[RunRow]) -> Side:
                 outcome=row.outcome,
                 seeds_chosen=row.spec.seeds_chosen,
                 values={name: metric.value for name, metric in row.headlines.items()},
+                scopes={name: metric.scope for name, metric in row.headlines.items() if metric.value is not None},
             )
             for row in rows
         ),

@@ -7,11 +7,12 @@ and outcomes alone, never on the values and never on anybody else's runs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from oildrop.rules.catalogue import CATALOGUE
 from oildrop.rules.comparison_sentences import Comparison, Tested, Unit, say
 from oildrop.rules.errors import UsageError
+from oildrop.rules.expected_energy import ExpectedEnergy, expected_energy
 from oildrop.rules.headline import headline_of
 from oildrop.rules.records import Kind
 from oildrop.rules.statistics import geometric_mean
@@ -26,6 +27,7 @@ class SideRun:
 
     Attributes:
         values: Headline metrics by name, each in its own unit; None, or no entry, where not measured.
+        scopes: What each of those covers, by name (`device`, `node`, …); no entry: as on every other run.
     """
 
     seed: int
@@ -34,6 +36,7 @@ class SideRun:
     outcome: str
     seeds_chosen: bool
     values: Mapping[str, float | None]
+    scopes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +66,13 @@ class Side:
                 "unfinished runs do not), and a comparison needs 1 on each side; run it again without --seeds"
             )
         return counted
+
+    def energy_to_success(self) -> ExpectedEnergy:
+        """What one success of its counted runs costs in energy, failed ones included."""
+        counted = self.counted()
+        name = "energy_attempt_j"
+        spent = [(run.values.get(name), run.scopes.get(name)) for run in counted]
+        return expected_energy(spent, _succeeded(counted))
 
     def goal(self) -> str:
         """What its runs aimed at, in words."""
@@ -119,6 +129,10 @@ def _test(a: Side, b: Side, metric: str | None) -> Tested:
     unmeasured = sum(run.outcome == "ok" and not (run.values.get(name) or 0) > 0 for side in runs for run in side)
     if unmeasured:
         return replace(base, obstacle="missing", obstacle_text=f"{unmeasured} of {sum(base.ok)} successful runs")
+    scopes = [sorted({run.scopes.get(name, "run") for run in side if run.outcome == "ok"}) for side in runs]
+    if len({scope for side in scopes for scope in side}) > 1:
+        said = [f"{each.label} covers {' and '.join(side)}" for each, side in zip((a, b), scopes, strict=True) if side]
+        return replace(base, obstacle="scopes", obstacle_text=", ".join(said))
     if base.ok != base.runs:
         return _rank(replace(base, in_these_sessions=across), runs, name)
     if across and sessions >= 2:

@@ -21,7 +21,7 @@ WORTH_SEEING = 1.05
 Method = Literal["paired t on logs", "Welch t on logs", "exact rank-sum", "none"]
 Unit = Literal["pair", "run", "session"]
 Verdict = Literal["a_better", "b_better", "as_fast", "unresolved", "no_claim"]
-Obstacle = Literal["invalid", "missing", "both_fail"]
+Obstacle = Literal["invalid", "missing", "both_fail", "scopes"]
 
 FORMS: dict[str, str] = {
     "differs": "{a} is {ratio}× {word} as {b} ({interval}, {count})",
@@ -41,6 +41,7 @@ FORMS: dict[str, str] = {
     "both_fail": "nothing is claimed about {a} and {b}: {successes} succeeded",
     "invalid": "nothing is claimed about {a} and {b}: an invalid run unranks the set of {obstacle}",
     "missing": "nothing is claimed about {a} and {b}: {obstacle} carry no {metric} above 0",
+    "scopes": "nothing is claimed about {a} and {b}: {metric} of different scopes cannot be compared ({obstacle})",
 }
 """Every sentence that a comparison can say."""
 

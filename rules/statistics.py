@@ -127,12 +127,21 @@ def expected_time_to_success_s(elapsed_s: Sequence[float], successes: int) -> fl
 
     Source: Hansen et al., "Real-parameter black-box optimization benchmarking 2010", INRIA RR-7215 (ERT).
     """
-    if not 0 <= successes <= len(elapsed_s):
-        raise ValueError(f"{successes} successes of {len(elapsed_s)} attempts: needs 0 <= successes <= attempts")
-    if not all([0 <= time_s < math.inf for time_s in elapsed_s]):
-        bad = next(time_s for time_s in elapsed_s if not 0 <= time_s < math.inf)
-        raise ValueError(f"time {bad!r} s is not a finite number >= 0; leave an unknown time out of the call")
-    return math.fsum(elapsed_s) / successes if successes else None
+    return _spent_a_success(elapsed_s, successes, "time", "s")
+
+
+def expected_energy_to_success_j(energies_j: Sequence[float], successes: int) -> float | None:
+    """Energy that one success costs, joules: as `expected_time_to_success_s`, of the energy of every attempt."""
+    return _spent_a_success(energies_j, successes, "energy", "J")
+
+
+def _spent_a_success(spent: Sequence[float], successes: int, what: str, unit: str) -> float | None:
+    if not 0 <= successes <= len(spent):
+        raise ValueError(f"{successes} successes of {len(spent)} attempts: needs 0 <= successes <= attempts")
+    if not all([0 <= each < math.inf for each in spent]):
+        bad = next(each for each in spent if not 0 <= each < math.inf)
+        raise ValueError(f"{what} {bad!r} {unit} is not a finite number >= 0; leave an unknown {what} out of the call")
+    return math.fsum(spent) / successes if successes else None
 
 
 def standing(run_count: int) -> Standing:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from oildrop.rules.expected_energy import expected_energy
 from oildrop.rules.headline import headline_of
 from oildrop.rules.records import Kind, Record
 from oildrop.rules.statistics import (
@@ -36,6 +37,8 @@ class SetRun:
     Attributes:
         value: The headline metric of its kind, in that metric's unit; None where it was not measured.
         elapsed_s: Time that the attempt took, however it ended, by one clock for all runs; None where unknown.
+        energy_j: Gross energy of the whole attempt (`energy_attempt_j`); None where it was not measured.
+        energy_scope: What that covers; None beside a missing one.
         provisional: Why the rulebook calls the tier provisional; None where it does not.
         scenario: How requests arrived; None for a training.
         unranked: Why this run is never ranked, whatever its tier, as for what it chose to serve; None where it may be.
@@ -68,6 +71,8 @@ class SetRun:
     seed: int | None = None
     session_id: str | None = None
     track: str | None = None
+    energy_j: float | None = None
+    energy_scope: str | None = None
 
     @property
     def configuration(self) -> tuple[str, ...]:
@@ -92,6 +97,8 @@ class Summary(Record):
         ci95_low: Log-t 95 % interval, with `ci95_high`; None beside a null or single estimate.
         success_rate: ok / runs, with Wilson's 95 % interval; None without a counted run.
         expected_time_to_success_s: All time over successes; no interval is claimed.
+        expected_energy_to_success_j: All energy over successes, that of failed runs included, at scope `energy_scope`;
+            None, for `energy_reason`, unless every counted run has its energy and all at the same scope.
         median_time_to_target_s: Time by which half of the runs reach the target, those that missed it censored and
             those that failed never, with Brookmeyer and Crowley's 95 % interval (an end is None where nothing bounds
             it). None where all succeeded, for then `estimate` speaks, and of other kinds than `to_target`.
@@ -123,6 +130,9 @@ class Summary(Record):
     success_ci95_low: float | None
     success_ci95_high: float | None
     expected_time_to_success_s: float | None
+    expected_energy_to_success_j: float | None
+    energy_scope: str | None
+    energy_reason: str | None
     median_time_to_target_s: float | None
     median_ci95_low_s: float | None
     median_ci95_high_s: float | None
@@ -171,6 +181,7 @@ def _summary(group: Sequence[SetRun], metric: str) -> Summary:
     ok = [run.outcome for run in counted].count("ok")
     estimate, why_no_estimate = _estimate(counted, metric)
     time_s, why_no_time = _expected_time(counted, ok)
+    energy = expected_energy([(run.energy_j, run.energy_scope) for run in counted], ok)
     median, why_no_median = _median(counted, ok)
     rank, why_unranked = _standing(group, counted)
     rate = wilson_interval(ok, len(counted)) if counted else None
@@ -200,6 +211,9 @@ def _summary(group: Sequence[SetRun], metric: str) -> Summary:
         success_ci95_low=rate.low if rate else None,
         success_ci95_high=rate.high if rate else None,
         expected_time_to_success_s=time_s,
+        expected_energy_to_success_j=energy.value_j,
+        energy_scope=energy.scope,
+        energy_reason=energy.reason,
         median_time_to_target_s=median.value if median else None,
         median_ci95_low_s=median.low if median else None,
         median_ci95_high_s=median.high if median else None,

@@ -19,7 +19,7 @@ from oildrop.site.pages.charts import strip, strip_axis
 from oildrop.site.pages.context import ROWS_A_PAGE, ROWS_ON_INDEX, Site
 from oildrop.site.pages.costs import CostView, write_costs
 from oildrop.site.pages.csvs import Cell
-from oildrop.site.pages.formats import count_text, number
+from oildrop.site.pages.formats import count_text, number, scaled
 from oildrop.site.pages.goals import goal_text
 from oildrop.site.pages.run_table import RunTable, run_table, write_runs_csv
 from oildrop.site.pages.ties import open_ties, ranks_text
@@ -30,8 +30,8 @@ MOST_STRIPS = 40
 CONFIGURATION_HEADER = (
     "rank_best", "rank_worst", "system", "system_id", "backend", "division", "settings", "workload_id", "software_id",
     "runs", "ok", "failed", "not_counted", "outcomes", "metric", "estimate", "ci95_low", "ci95_high", "success_rate",
-    "expected_time_to_success_s", "median_time_to_target_s", "median_ci95_low_s", "median_ci95_high_s", "sessions",
-    "standing", "reason",
+    "expected_time_to_success_s", "expected_energy_to_success_j", "energy_scope", "energy_reason",
+    "median_time_to_target_s", "median_ci95_low_s", "median_ci95_high_s", "sessions", "standing", "reason",
 )  # fmt: skip
 
 
@@ -54,6 +54,7 @@ class ConfigurationLine:
     interval: str | None
     unit: str
     expected: str | None
+    energy: str | None
     median: str | None
     standing: str
     reason: str | None
@@ -215,12 +216,21 @@ def configuration_line(configuration: Configuration, board: Board) -> Configurat
         interval=interval,
         unit=CATALOGUE[summary.metric].unit if summary.metric in CATALOGUE else "",
         expected=None if expected is None else number(expected),
+        energy=_energy_text(summary),
         median=None if summary.median_time_to_target_s is None else number(summary.median_time_to_target_s),
         standing=summary.standing,
         reason=_standing_reason(summary),
         board_href=f"index.html#board-{board.slug}",
         board_name=board.name,
     )
+
+
+def _energy_text(summary: Summary) -> str | None:
+    """What a success costs in energy, and at which scope; None where no meter saw every attempt."""
+    if summary.expected_energy_to_success_j is None:
+        return None
+    energy = " ".join(scaled(summary.expected_energy_to_success_j, "J"))
+    return f"{energy} a success, failures counted ({summary.energy_scope})"
 
 
 def _standing_reason(summary: Summary) -> str | None:
@@ -246,6 +256,7 @@ def _configuration_cells(configuration: Configuration) -> tuple[Cell, ...]:
         labels.settings_text(row.spec), summary.workload_id, summary.software_id, summary.runs, summary.ok,
         summary.failed, summary.not_counted, outcomes, summary.metric, summary.estimate, summary.ci95_low,
         summary.ci95_high, summary.success_rate, summary.expected_time_to_success_s,
+        summary.expected_energy_to_success_j, summary.energy_scope, summary.energy_reason,
         summary.median_time_to_target_s, summary.median_ci95_low_s, summary.median_ci95_high_s, summary.sessions,
         summary.standing, summary.reason,
     )  # fmt: skip

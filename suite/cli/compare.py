@@ -36,11 +36,13 @@ def compare(
 
     Runs of the same seed are paired. A ratio above 1 means that A does better; where the runs are too few
     to say, the answer is "unresolved" and how many it would take. Where only execution.devices differs, it
-    says the scaling efficiency too.
+    says the scaling efficiency too; where energy was measured, what a success costs. Energies of different
+    scopes get no ratio.
     """
     from oildrop.results.ingest import refresh
     from oildrop.results.layout import store_layout
     from oildrop.results.views import find_run, list_runs
+    from oildrop.rules.expected_energy import say_energies
     from oildrop.suite.cli.scaling import scaling_of, scaling_sentence
     from oildrop.suite.cli.sides import sides_of
 
@@ -51,14 +53,19 @@ def compare(
     side_a, side_b = sides_of(chosen_a, chosen_b, list_runs(layout))
     results = _compare(side_a, side_b, metrics or [])
     scaling = scaling_of((chosen_a, side_a), (chosen_b, side_b))
+    energies = (side_a.energy_to_success(), side_b.energy_to_success())
     if as_json:
         sides = {"a": _side_document(chosen_a, side_a), "b": _side_document(chosen_b, side_b)}
-        found = {"comparisons": results, "scaling_efficiency": scaling}
+        expected = {"a": energies[0], "b": energies[1]}
+        found = {"comparisons": results, "scaling_efficiency": scaling, "expected_energy_to_success": expected}
         print_document({"schema": "oildrop.comparison/1", "store": layout.root, **sides, **found})
         return
     _print_comparisons(results)
     if scaling is not None:
         screen().print(scaling_sentence(scaling))
+    spent = say_energies((side_a.label, side_b.label), energies)
+    if spent is not None:
+        screen().print(f"{spent}.")
 
 
 def _check_metrics(names: Sequence[str]) -> None:

@@ -362,3 +362,20 @@ def test_adding_entrants_never_flips_a_pair(entrants):
     field = [side("A", A_S), side("B", B_S), *(side(f"C{n}", values) for n, values in enumerate(entrants))]
     table = {(one.label, two.label): compare(one, two) for one in field for two in field if one is not two}
     assert table["A", "B"] == compare(side("A", A_S), side("B", B_S))
+
+
+def test_energies_of_different_scopes_give_no_ratio():
+    def energies(label, scope):
+        made = side(label, A_S, metric="energy_j")
+        return replace(made, runs=tuple(replace(run, scopes={"energy_j": scope}) for run in made.runs))
+
+    found = compare(energies("A", "device"), energies("B", "wall"), "energy_j")
+    assert (found.verdict, found.ratio, found.p_value) == ("no_claim", None, None)
+    assert found.sentence == (
+        "Nothing is claimed about A and B: energy_j of different scopes cannot be compared "
+        "(A covers device, B covers wall)"
+    )
+    mixed = energies("A", "device")
+    mixed = replace(mixed, runs=(*mixed.runs[:4], replace(mixed.runs[4], scopes={"energy_j": "package"})))
+    assert compare(mixed, energies("B", "device"), "energy_j").verdict == "no_claim"
+    assert compare(energies("A", "wall"), energies("B", "wall"), "energy_j").ratio == pytest.approx(1)

@@ -217,3 +217,17 @@ def test_equal_values_have_an_estimate_and_no_interval():
     summary = one([OK] * 5)
     assert (summary.estimate, summary.ci95_low, summary.ci95_high) == (pytest.approx(20.0), None, None)
     assert summary.reason.startswith("5 equal values have no interval")
+
+
+def test_a_failed_runs_energy_is_paid_by_those_that_succeed():
+    runs = [
+        replace(OK, energy_j=1000.0, energy_scope="node"),
+        replace(failed("crash"), energy_j=500.0, energy_scope="node"),
+    ]
+    summary = one(runs)
+    assert (summary.expected_energy_to_success_j, summary.energy_scope, summary.energy_reason) == (1500.0, "node", None)
+    other = one([*runs, replace(OK, energy_j=1.0, energy_scope="device")])
+    assert other.expected_energy_to_success_j is None and "cover device and node" in other.energy_reason
+    assert (
+        one([OK]).energy_reason == "1 of 1 runs have no measured energy" and one([OK]).reason == "1 run has no interval"
+    )
