@@ -15,7 +15,7 @@ from oildrop.rules import keys
 from oildrop.rules.canonical import json_number
 from oildrop.rules.formulas.quality import accuracy, excess_loss
 from oildrop.rules.rulebook import Schedule
-from oildrop.workloads.protocols import Device, Evaluation, TrainTask
+from oildrop.workloads.protocols import Device, Evaluation, Loading, TrainTask
 
 KEPT_EVALUATIONS = 2
 """The last two evaluations are kept a document each: between them lies the interpolated crossing."""
@@ -145,11 +145,14 @@ def steps_to_evaluation(plan: TrainPlan, samples: int, per_step: int) -> int:
 def _run_block(task: TrainTask, device: Device, steps: int, samples: int, sink: Sink, progress: Progress) -> float:
     """One timed block; returns the loss of its last step in nats a token."""
     step = task.train_step
+    loading = task if isinstance(task, Loading) else None
+    loaded_ns = loading.batch_ns() if loading else 0
     device.synchronize()
     start_ns = time.monotonic_ns()
     for _ in range(steps):
         step()
         progress.progress += 1
+    handed_over_ns = time.monotonic_ns()
     device.synchronize()
     stop_ns = time.monotonic_ns()
     loss = task.last_loss()
@@ -157,6 +160,9 @@ def _run_block(task: TrainTask, device: Device, steps: int, samples: int, sink: 
     sink.emit(keys.PHASE, "train", at_ns=start_ns)
     sink.emit(keys.BLOCK_START, None, {"samples": samples}, at_ns=start_ns)
     counts = {"steps": steps, "samples": steps * per_step, "tokens": steps * task.tokens_per_step()}
+    counts["enqueue_ns"] = handed_over_ns - start_ns
+    if loading is not None:
+        counts["batch_ns"] = loading.batch_ns() - loaded_ns
     sink.emit(keys.BLOCK_STOP, None, {**counts, "loss": json_number(loss)}, at_ns=stop_ns)
     digest, batches = task.batch_digest()
     sink.emit(keys.BATCH_SHA256, digest, {"batches": batches})

@@ -5,6 +5,8 @@ from __future__ import annotations
 from oildrop.rules.catalogue_ceilings import CEILINGS
 from oildrop.rules.catalogue_served import SERVED
 from oildrop.rules.metric_meaning import CALIBRATE, EVERY, SERVE, TRAIN, MetricMeaning
+from oildrop.rules.catalogue_utilization import UTILIZATION
+from oildrop.rules.metric_meaning import CALIBRATE, EVERY, TRAIN, MetricMeaning
 
 _M = MetricMeaning
 
@@ -128,6 +130,7 @@ CATALOGUE: dict[str, MetricMeaning] = {
         label="Peak memory", unit="bytes", better="lower", kinds=(*EVERY, *CALIBRATE),
         text="High-water mark of the device's memory; on a CPU the largest resident set of the worker's processes.",
     ),
+    **UTILIZATION,
     "setup_s": _M(
         label="Set-up", unit="s", better="lower", kinds=(*EVERY, *CALIBRATE),
         text="From the start of the worker to run_start, compile included; untimed but capped.",

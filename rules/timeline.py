@@ -18,7 +18,12 @@ from oildrop.rules.phases import PhaseSpan
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """One timed block of steps; `samples_before` were consumed when it began."""
+    """One timed block of steps; `samples_before` were consumed when it began.
+
+    Attributes:
+        enqueue_ns: Until the host had handed over the last step; None where the log does not say, as of early releases.
+        batch_ns: In which the host took its batches; None likewise.
+    """
 
     start_ns: int
     stop_ns: int
@@ -27,6 +32,8 @@ class Block:
     samples: int
     tokens: int
     loss: float
+    enqueue_ns: int | None = None
+    batch_ns: int | None = None
 
     @property
     def duration_s(self) -> float:
@@ -184,11 +191,19 @@ def _blocks(attempt: _Attempt, malformed: list[str]) -> list[Block]:
                     samples=_count(stop, "samples"),
                     tokens=_count(stop, "tokens"),
                     loss=_number_in(stop, "loss"),
+                    enqueue_ns=_told(stop, "enqueue_ns"),
+                    batch_ns=_told(stop, "batch_ns"),
                 )
             )
         except _Malformed as error:
             malformed.append(str(error))
     return blocks
+
+
+def _told(event: Event, name: str) -> int | None:
+    """A count of nanoseconds that an event may carry."""
+    value = event.meta.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _evaluations(attempt: _Attempt, malformed: list[str]) -> list[EvaluationMark]:

@@ -118,6 +118,14 @@ class TrainTask(Protocol):
         """Score the rulebook's held-out documents; returns after the device has ended."""
 
 
+@runtime_checkable
+class Loading(Protocol):
+    """A training task that knows how long it took to make its batches."""
+
+    def batch_ns(self) -> int:
+        """Nanoseconds in which training steps took their batches, all steps so far."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RequestSize:
     """What one request asks for: tokens of its prompt (an image: one) and of its answer (class, embedding: one)."""

@@ -7,6 +7,7 @@ when the loss is read, how an evaluation is cut into batches. Neither a framewor
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -105,7 +106,7 @@ class Training:
         self._reduced = reduced
         self._adamw = adamw_of(settings)
         self._dtype = str(settings["execution.dtype"])
-        self._steps = 0
+        self._steps = self._batch_ns = 0
         self._digest = NO_BATCH_SHA256
         self._unhashed: list[Batch] = []
         self._first_loss: Any = None
@@ -202,13 +203,19 @@ class Training:
         The batch is hashed when its digest is asked for, between the timed blocks: beside a small model's step
         hashing took 28 us. Until then it is kept, a block's batches at most.
         """
+        start_ns = time.monotonic_ns()
         batch = next(self._batches)
+        self._batch_ns += time.monotonic_ns() - start_ns
         self._unhashed.append(batch)
         inputs = self._engine.put(self._lesson.inputs(batch))
         self._last_loss = self._engine.step(inputs, self._adamw.rate(self._steps), self._dtype)
         if self._steps == 0:
             self._first_loss = self._last_loss
         self._steps += 1
+
+    def batch_ns(self) -> int:
+        """In `train_step`, until the next batch was there as integers on the host."""
+        return self._batch_ns
 
     def samples_per_step(self) -> int:
         """Items a step."""

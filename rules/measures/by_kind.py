@@ -22,6 +22,12 @@ from oildrop.rules.measures.served_transfer import transfer_metrics
 from oildrop.rules.measures.served_work import served_work_metrics
 from oildrop.rules.measures.speed import eval_metric, overhead_metric, rate_metrics, setup_metrics
 from oildrop.rules.measures.target import quality_metrics, target_metrics
+from oildrop.rules.measures.utilization import (
+    counter_metrics,
+    served_memory_metrics,
+    train_memory_metrics,
+    waiting_metrics,
+)
 from oildrop.rules.measures.work import work_metrics
 from oildrop.rules.metric_meaning import CALIBRATE, SERVE
 from oildrop.rules.outcomes import Verdict
@@ -51,6 +57,7 @@ def _calibrated(case: Case, verdict: Verdict) -> Iterator[Metric]:
     yield from energy_metrics(case, verdict)
     yield busy_metric(case)
     yield memory_metric(case)
+    yield from counter_metrics(case)
 
 
 def _trained(case: Case, verdict: Verdict) -> Iterator[Metric]:
@@ -63,6 +70,9 @@ def _trained(case: Case, verdict: Verdict) -> Iterator[Metric]:
     yield from work_metrics(case)
     yield busy_metric(case)
     yield memory_metric(case)
+    yield from counter_metrics(case)
+    yield from train_memory_metrics(case)
+    yield from waiting_metrics(case)
 
 
 def _served(case: Case) -> Iterator[Metric]:
@@ -77,3 +87,5 @@ def _served(case: Case) -> Iterator[Metric]:
     yield from served_energy_metrics(case)
     yield from served_work_metrics(case)
     yield from resource_metrics(case)
+    yield from counter_metrics(case)
+    yield from served_memory_metrics(case)

@@ -103,3 +103,50 @@ def test_steps_to_the_next_evaluation() -> None:
     assert steps_to_evaluation(PLAN, 32, 4) == 2
     assert steps_to_evaluation(PLAN, 96, 4) == 1
     assert steps_to_evaluation(PLAN, 88, 4) == 2
+
+
+class Loading(Scripted):
+    """Hands over a step in 3 ms, of which making the batch takes 2 ms."""
+
+    def __init__(self, clock: list[int]) -> None:
+        super().__init__([0.5])
+        self.clock = clock
+        self.made_ns = 0
+        self.train_step = self.hand_over
+
+    def hand_over(self) -> None:
+        self.clock[0] += 3_000_000
+        self.made_ns += 2_000_000
+
+    def batch_ns(self) -> int:
+        return self.made_ns
+
+
+class Busy(NullDevice):
+    """Takes 10 ms to end, for each step that was handed over."""
+
+    def __init__(self, clock: list[int], task: Loading) -> None:
+        self.clock, self.task, self.ended = clock, task, 0
+
+    def synchronize(self) -> None:
+        steps = self.task.made_ns // 2_000_000
+        self.clock[0] += 10_000_000 * (steps - self.ended)
+        self.ended = steps
+
+
+def test_a_block_tells_when_the_host_had_handed_over_its_steps_and_how_long_batches_took(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [0]
+    monkeypatch.setattr("oildrop.harness.loop.time.monotonic_ns", lambda: clock[0])
+    task, sink = Loading(clock), Collected()
+    train(task, Busy(clock, task), PLAN, sink, sink)
+    (meta,) = [meta for key, _, meta in sink.events if key == "block_stop"]
+    assert meta["steps"] == 4
+    assert (meta["enqueue_ns"], meta["batch_ns"]) == (4 * 3_000_000, 4 * 2_000_000)
+
+
+def test_a_task_that_does_not_know_its_batches_tells_nothing_of_them() -> None:
+    _, sink = run(Scripted([0.5]))
+    (meta,) = [meta for key, _, meta in sink.events if key == "block_stop"]
+    assert "batch_ns" not in meta and meta["enqueue_ns"] >= 0
