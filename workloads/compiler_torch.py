@@ -5,9 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import sysconfig
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
 
 from oildrop.rules.errors import Unsupported
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def require_compiler() -> None:
@@ -28,3 +34,12 @@ def require_compiler() -> None:
             f"execution.compile is inductor, which needs {header}: it is missing. "
             "Install Python's headers (Debian: apt install python3-dev) or use execution.compile=eager"
         )
+
+
+def in_own_graphs(function: Function, **options: Any) -> Function:
+    """`function` compiled, its graphs counted and kept apart from those of the same code in another object.
+
+    Where more of them would be needed than PyTorch allows it raises; it never goes on uncompiled.
+    """
+    compiled: Function = torch.compile(function, fullgraph=True, isolate_recompiles=True, **options)  # type: ignore[call-overload]
+    return compiled

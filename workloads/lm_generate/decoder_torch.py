@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from oildrop.workloads.engine import Weights
-from oildrop.workloads.lm_generate.products_torch import Product, product_of
+from oildrop.workloads.lm_generate.products_torch import Product, made, product_of
 from oildrop.workloads.lm_pretrain.reference import ModelShape, rotary_angles
 
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
@@ -140,6 +141,48 @@ class Decoder:
 
         return self.score(self._through(tokens_R, self._turn_2T1D2[:, positions_R], attend))
 
+    def say_alone(self, token_1: Tensor, position_1: Tensor, cache_L2KTD: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits [1, V] after one more token in one row, and its keys and values [L, 2, K, D].
+
+        It writes nothing, and is made of sums of products, which a compiler fuses.
+
+        Args:
+            cache_L2KTD: Of this row, cut to some positions of which those from `position_1` on are masked.
+        """
+        unseen_T = torch.arange(cache_L2KTD.shape[3], device=token_1.device) >= position_1
+        turn_21D2 = self._turn_2T1D2[:, position_1]
+        x_1W, new_2KD = F.embedding(token_1, self._embedding_VW), []
+        for i, layer in enumerate(self._layers):
+            number_1 = torch.full((1,), i, device=token_1.device)
+            x_1W, new = self._layer_alone(layer, number_1, x_1W, turn_21D2, cache_L2KTD, unseen_T)
+            new_2KD.append(new)
+        return self.score(x_1W), torch.stack(new_2KD)
+
+    @torch.compiler.nested_compile_region
+    def _layer_alone(
+        self, layer: _Layer, number_1: Tensor, x_1W: Tensor, turn_21D2: Tensor, cache_L2KTD: Tensor, unseen_T: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The residual stream after one layer, and the keys and values [2, K, D] of the new token in it.
+
+        It is compiled once for all layers: its number is a tensor, so that nothing but values tells them apart.
+        """
+        H, K, D = self._shape.heads, self._shape.key_value_heads, self._shape.head_width
+        kept = []
+
+        def attend(q_1HD: Tensor, k_1KD: Tensor, v_1KD: Tensor) -> Tensor:
+            kept.append(torch.cat((k_1KD, v_1KD)))
+            q_KG1D = q_1HD.view(K, H // K, 1, D).float() * D**-0.5
+            past_k_K1TD, past_v_K1TD = cache_L2KTD[number_1][0, :, :, None].float()
+            k_K11D, v_K11D = kept[-1][:, :, None, None].float()
+            past_KGT = (q_KG1D * past_k_K1TD).sum(-1).masked_fill(unseen_T, -torch.inf)
+            own_KG1 = (q_KG1D * k_K11D).sum(-1)
+            largest_KG1 = torch.maximum(past_KGT.amax(-1, keepdim=True), own_KG1)
+            past_KGT, own_KG1 = (past_KGT - largest_KG1).exp(), (own_KG1 - largest_KG1).exp()
+            mixed_KGD = (past_KGT[..., None] * past_v_K1TD).sum(2) + own_KG1 * v_K11D[:, :, 0]
+            return (mixed_KGD / (past_KGT.sum(-1, keepdim=True) + own_KG1)).view(1, H * D).to(self._dtype)
+
+        return self._through_layer(layer, x_1W, turn_21D2, attend), kept[0]
+
     def extend(
         self, tokens_BT: Tensor, positions_BT: Tensor, rows_B: Tensor, cache_L2RKTD: Tensor, length: int
     ) -> Tensor:
@@ -170,16 +213,22 @@ class Decoder:
 
     def _through(self, tokens_N: Tensor, turn_2N1D2: Tensor, attend: Attend) -> Tensor:
         """The residual stream [N, W] after all layers."""
-        H, K, D = self._shape.heads, self._shape.key_value_heads, self._shape.head_width
         x_NW = F.embedding(tokens_N, self._embedding_VW)
         for i, layer in enumerate(self._layers):
-            qkv = layer.query_key_value(self._normed(x_NW, layer.attention_norm_W)).view(-1, H + 2 * K, D)
-            qk, v_NKD = qkv.split((H + K, K), dim=1)
-            q_NHD, k_NKD = _rotate(qk, turn_2N1D2).split((H, K), dim=1)
-            x_NW = x_NW + layer.attention_out(attend(i, q_NHD, k_NKD, v_NKD))
-            gate_NF, up_NF = layer.gate_up(self._normed(x_NW, layer.feed_norm_W)).chunk(2, dim=-1)
-            x_NW = x_NW + layer.down(F.silu(gate_NF) * up_NF)
+            x_NW = self._through_layer(layer, x_NW, turn_2N1D2, partial(attend, i))
         return x_NW
+
+    def _through_layer(
+        self, layer: _Layer, x_NW: Tensor, turn_2N1D2: Tensor, attend: Callable[[Tensor, Tensor, Tensor], Tensor]
+    ) -> Tensor:
+        """The residual stream [N, W] after one layer."""
+        H, K, D = self._shape.heads, self._shape.key_value_heads, self._shape.head_width
+        qkv = layer.query_key_value(self._normed(x_NW, layer.attention_norm_W)).view(-1, H + 2 * K, D)
+        qk, v_NKD = qkv.split((H + K, K), dim=1)
+        q_NHD, k_NKD = _rotate(qk, turn_2N1D2).split((H, K), dim=1)
+        x_NW = made(x_NW + layer.attention_out(attend(q_NHD, k_NKD, v_NKD)))
+        gate_NF, up_NF = layer.gate_up(self._normed(x_NW, layer.feed_norm_W)).chunk(2, dim=-1)
+        return made(x_NW + layer.down(F.silu(gate_NF) * up_NF))
 
     def _normed(self, x_NW: Tensor, scale_W: Tensor) -> Tensor:
         """RMSNorm in fp32, then the compute dtype."""

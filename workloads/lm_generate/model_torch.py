@@ -12,11 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from oildrop.workloads.compiler_torch import require_compiler
+from oildrop.workloads.compiler_torch import in_own_graphs, require_compiler
 from oildrop.workloads.cores import physical_cores
 from oildrop.workloads.engine import Weights
 from oildrop.workloads.generator import CacheRow, Tokens
 from oildrop.workloads.lm_generate.decoder_torch import Decoder
+from oildrop.workloads.lm_generate.one_row_torch import SPARE_POSITIONS, OneRow
 from oildrop.workloads.lm_generate.shapes import model_shape, side_by_side
 from oildrop.workloads.protocols import Device, Settings
 
@@ -32,7 +33,8 @@ class TorchGenerator:
     """The `Generator` of PyTorch on a CPU, CUDA, ROCm or Metal device.
 
     Prompts are read uncompiled: their time goes into large products, and each length would be a graph. A step is
-    compiled where that is declared, in two shapes: for one row, and for all of them whichever are in use.
+    compiled where that is declared, in two shapes: for one row, on a processor a graph of its own (`one_row_torch.py`),
+    and for all of them whichever are in use.
     """
 
     def __init__(self, settings: Settings, device: Device) -> None:
@@ -47,13 +49,18 @@ class TorchGenerator:
         self._at_once = min(int(self._settings["execution.prefill_requests"]), self._slots)
         self._dtype = DTYPES[str(self._settings["execution.dtype"])]
         self._compiled = self._settings["execution.compile"] == "inductor"
-        sizes = (shape.layers, 2, self._slots, shape.key_value_heads, shape.positions, shape.head_width)
-        self._cache_L2RKTD = torch.zeros(sizes, dtype=self._dtype, device=self._handle)
+        room = shape.positions + SPARE_POSITIONS
+        sizes = (shape.layers, 2, self._slots, shape.key_value_heads, room, shape.head_width)
+        cache = torch.zeros(sizes, dtype=self._dtype, device=self._handle)
+        self._cache_L2RKTD = cache[..., : shape.positions, :]
         self._decoder = Decoder(shape, str(self._settings["execution.weights"]), self._dtype, self._handle)
         self._say = self._decoder.say
+        self._one_row = None
         if self._compiled:
             require_compiler()
-            self._say = torch.compile(self._say, dynamic=False)
+            self._say = in_own_graphs(self._say, dynamic=False)
+            if self._handle.type == "cpu":
+                self._one_row = OneRow(self._decoder, self._cache_L2RKTD)
         self._run_every_graph()
 
     def set_weights(self, weights: Weights) -> None:
@@ -73,6 +80,8 @@ class TorchGenerator:
     @torch.inference_mode()
     def decode(self, slots_B: Tokens, tokens_B: Tokens, positions_B: Tokens) -> Tensor:
         """All rows from the first to the last of `slots_B`; those between that were not asked for stay as they are."""
+        if self._one_row is not None and len(slots_B) == 1:
+            return self._one_row(int(slots_B[0]), int(tokens_B[0]), int(positions_B[0]))
         first, end = int(slots_B[0]), int(slots_B[-1]) + 1
         length = int(positions_B.max()) + 1
         if self._compiled:
@@ -83,7 +92,7 @@ class TorchGenerator:
         tokens_R, positions_R = np.zeros((2, end - first), dtype=np.int64)
         tokens_R[rows_B], positions_R[rows_B] = tokens_B, positions_B
         asked_R = None
-        if len(slots_B) < end - first:
+        if self._compiled or len(slots_B) < end - first:  # One graph, whether all are asked or some.
             asked_R = np.zeros(end - first, dtype=np.bool_)
             asked_R[rows_B] = True
         logits_RV = self._say(
@@ -93,7 +102,7 @@ class TorchGenerator:
             self._cache_L2RKTD[:, :, first:end],
             length,
         )
-        return logits_RV if asked_R is None else logits_RV[self._put(rows_B)]
+        return logits_RV if len(slots_B) == end - first else logits_RV[self._put(rows_B)]
 
     @torch.inference_mode()
     def extend(self, slots_B: Tokens, tokens: Sequence[Tokens], positions_B: Tokens) -> Tensor:
@@ -160,6 +169,8 @@ class TorchGenerator:
         for count in {1, min(2, self._slots), self._slots}:
             tokens_B = np.zeros(count, dtype=np.int32)
             self.decode(np.arange(count, dtype=np.int32), tokens_B, tokens_B)
+        if self._one_row is not None:
+            self._one_row.run_every_length()
 
 
 def _bits(tensor: Tensor) -> CacheRow:

@@ -65,6 +65,8 @@ class Dense:
     def __call__(self, x_NI: Tensor) -> Tensor:
         """One row goes to a processor's kernel for vectors: of bf16 it reads twice as fast on x86."""
         if len(x_NI) == 1 and self._as_vector:
+            if torch.compiler.is_compiling():
+                return _sums(self._weight_OI, x_NI).to(x_NI.dtype)
             return torch.mv(self._weight_OI, x_NI[0])[None]
         return F.linear(x_NI, self._weight_OI)
 
@@ -87,6 +89,8 @@ class Int8:
 
     def __call__(self, x_NI: Tensor) -> Tensor:
         """Few rows through PyTorch's own kernel, where it has one."""
+        if len(x_NI) == 1 and x_NI.device.type == "cpu" and torch.compiler.is_compiling():
+            return (_sums(self._q_OI, x_NI) * self._scale_O.float()).to(x_NI.dtype)
         if self._packed and len(x_NI) <= FEW_ROWS:
             return torch.ops.aten._weight_int8pack_mm(x_NI, self._q_OI, self._scale_O)
         return F.linear(x_NI, self._q_OI.to(x_NI.dtype)) * self._scale_O
@@ -126,6 +130,19 @@ class Int4Packed:
     def __call__(self, x_NI: Tensor) -> Tensor:
         """Whatever the number of rows."""
         return torch.ops.aten._weight_int4pack_mm_for_cpu(x_NI, self._packed, GROUP, self._scale_zero_MO2)
+
+
+def _sums(weight_OI: Tensor, x_1I: Tensor) -> Tensor:
+    """fp32 [1, O] in a form that Inductor turns into one loop over the matrix."""
+    return (weight_OI.float() * made(x_1I).float()).sum(-1)[None]
+
+
+def made(x: Tensor) -> Tensor:
+    """`x`; in a compiled graph as a tensor in memory, where Inductor would else work it out anew at every use.
+
+    A view by strides is what it makes a tensor for.
+    """
+    return torch.as_strided(x, x.shape, x.stride()) if torch.compiler.is_compiling() else x
 
 
 def _packed(q_OI: NDArray[np.int8]) -> Tensor:

@@ -5,13 +5,24 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from generator_contract import Case, GeneratorContract, Make, case, generator, numbers
+from generator_contract import (
+    LIMITS,
+    Case,
+    GeneratorContract,
+    Make,
+    case,
+    difference,
+    generator,
+    numbers,
+    read_then_say,
+)
 
 from oildrop.workloads.generator import Generator
 from oildrop.workloads.lm_generate.model_torch import make_generator
+from oildrop.workloads.lm_generate.quantised import as_served
+from oildrop.workloads.lm_pretrain import reference
 
 __all__ = ["case", "generator"]
 
@@ -38,12 +49,31 @@ class TestTorchGenerator(GeneratorContract):
         assert torch.equal(generator._cache_L2RKTD[:, :, 1], before)
 
     @pytest.mark.slow
+    @pytest.mark.timeout(400)
     @pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")  # Inductor's own
-    def test_compiled_graphs_say_the_same(self, tiny_settings: dict[str, Any], case: Case) -> None:
-        compiled = built(tiny_settings | {"execution.compile": "inductor", "model.layers": 2})
+    def test_compiled_graphs_say_the_same_and_are_not_made_again(
+        self, tiny_settings: dict[str, Any], case: Case
+    ) -> None:
+        compiled = built(tiny_settings | {"execution.compile": "inductor"})
         compiled.set_weights(case.weights)
-        compiled.prefill(numbers(1, 3), [case.tokens_NT[0, :4], case.tokens_NT[1, :9]])
-        found = compiled.logits(compiled.decode(numbers(1, 3), case.tokens_NT[[0, 1], [4, 9]], numbers(4, 9)))
-        assert np.allclose(found, case.logits_NTV[[0, 1], [4, 9]], rtol=1e-4, atol=1e-4)
-        alone = compiled.logits(compiled.decode(numbers(3), case.tokens_NT[1, 10:11], numbers(10)))
-        assert np.allclose(alone, case.logits_NTV[[1], 10], rtol=1e-4, atol=1e-4)
+        with torch._dynamo.config.patch(error_on_recompile=True):
+            for slots, lengths in (([1, 3], [4, 9]), ([2], [1]), ([3], [15]), ([0, 2], [2, 2])):
+                documents = list(range(len(slots)))
+                steps = len(case.tokens_NT[0]) - max(lengths)
+                found, expected = read_then_say(compiled, case, slots, documents, lengths, steps)
+                assert difference(found, expected) < LIMITS["fp32"]
+            compiled.prefill(numbers(1, 3), [case.tokens_NT[1, :2], case.tokens_NT[3, :2]])
+            every = compiled.decode(numbers(0, 1, 2, 3), case.tokens_NT[:4, 2], numbers(2, 2, 2, 2))
+            assert difference(compiled.logits(every)[[1, 3]], case.logits_NTV[[1, 3], 2]) < LIMITS["fp32"]
+
+    @pytest.mark.slow
+    @pytest.mark.timeout(400)
+    @pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")  # Inductor's own
+    def test_a_compiled_step_of_whole_numbers_takes_new_ones(self, tiny_settings: dict[str, Any], case: Case) -> None:
+        declared = {"execution.weights": "int8", "execution.dtype": "bf16", "execution.slots": 1}
+        compiled = built(tiny_settings | declared | {"execution.compile": "inductor"})
+        for weights in (reference.gate_weights(case.shape, 6, 0.2), case.weights):
+            compiled.set_weights(weights)
+            found, _ = read_then_say(compiled, case, slots=[0], documents=[0], lengths=[9], steps=12)
+            exact_TV = case.logits_of(as_served(weights, "int8"))[0, 8:21]
+            assert difference(found[:, 0], exact_TV) < LIMITS["bf16"]
