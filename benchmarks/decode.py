@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -25,6 +26,8 @@ PROMPT = 16
 READ_BYTES = 2**30
 TIERS = ("nano", "small")
 FORMATS = ("fp32 as-trained", "bf16 as-trained", "bf16 int8", "bf16 int4")
+MODES = ("eager", "inductor")
+"""Of `execution.compile`."""
 
 
 class Ours:
@@ -113,10 +116,12 @@ def _renamed(shape: ModelShape, weights: Any) -> Any:
             yield f"{theirs}mlp.{name}_proj.weight", part
 
 
-def decode_against_transformers(framework: str, tier: int, dtype: int, count: int, pairs: int) -> list[list[float]]:
+def decode_against_transformers(
+    framework: str, tier: int, dtype: int, mode: int, count: int, pairs: int
+) -> list[list[float]]:
     """Tokens a second of ours and of `generate`, of an answer of `count` tokens."""
     name = FORMATS[dtype].split()[0]
-    ours = Ours(TIERS[tier], name, "as-trained")
+    ours = Ours(TIERS[tier], name, "as-trained", MODES[mode])
     model = transformers_model(ours.shape, ours.weights, name)
     return list(
         interleaved(
@@ -128,20 +133,33 @@ def decode_against_transformers(framework: str, tier: int, dtype: int, count: in
     )
 
 
-def decode_bandwidth(framework: str, tier: int, form: int, count: int, pairs: int) -> list[list[float]]:
+def decode_bandwidth(framework: str, tier: int, form: int, mode: int, count: int, pairs: int) -> list[list[float]]:
     """Bytes a second that decoding reads, and that this machine reads at all."""
     dtype, scheme = FORMATS[form].split()
+    ours = Ours(TIERS[tier], dtype, scheme, MODES[mode])
+    step_bytes = _step_bytes(ours.shape, dtype, scheme, count)
+    return _beside_reads(lambda: step_bytes * ours.steps_per_s(count), pairs)
+
+
+def transformers_bandwidth(framework: str, tier: int, form: int, count: int, pairs: int) -> list[list[float]]:
+    """Likewise of transformers' `generate`, the reading of its short prompt included."""
+    dtype, scheme = FORMATS[form].split()
     ours = Ours(TIERS[tier], dtype, scheme)
-    positions = PROMPT + count // 2
-    step_bytes = weight_bytes(ours.shape, dtype, scheme) + cache_bytes(ours.shape, dtype, positions)
-    return list(
-        interleaved(
-            lambda: step_bytes * ours.steps_per_s(count),
-            lambda: measure_read_bandwidth(READ_BYTES, physical_cores()),
-            pairs=pairs,
-            warm_up=1,
-        )
+    model = transformers_model(ours.shape, ours.weights, dtype)
+    step_bytes = _step_bytes(ours.shape, dtype, scheme, count)
+    return _beside_reads(
+        lambda: step_bytes * _rate(count, lambda: transformers_answer(model, ours.prompt, count)), pairs
     )
+
+
+def _step_bytes(shape: ModelShape, dtype: str, scheme: str, count: int) -> int:
+    """What a step reads on average over an answer of `count` tokens."""
+    return weight_bytes(shape, dtype, scheme) + cache_bytes(shape, dtype, PROMPT + count // 2)
+
+
+def _beside_reads(bytes_per_s: Callable[[], float], pairs: int) -> list[list[float]]:
+    reads = functools.partial(measure_read_bandwidth, READ_BYTES, physical_cores())
+    return list(interleaved(bytes_per_s, reads, pairs=pairs, warm_up=1))
 
 
 def _rate(count: int, answer: Callable[[], list[int]]) -> float:

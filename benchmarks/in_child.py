@@ -15,7 +15,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from decode import decode_against_transformers, decode_bandwidth
+from decode import decode_against_transformers, decode_bandwidth, transformers_bandwidth
 from our_loop import our_loop
 from pairs import interleaved
 from table import Skipped
@@ -115,6 +115,7 @@ MEASURES: dict[str, Callable[..., Values]] = {
         rate,
         decode_against_transformers,
         decode_bandwidth,
+        transformers_bandwidth,
     )
 }
 
