@@ -46,15 +46,23 @@ class IdleTime:
 
     Args:
         start_ns: The run's start on the monotonic clock.
-        stopped: Whether somebody asked for an end, which ends the waiting too.
     """
 
     def __init__(self, spec: RunSpec, salt: str, writer: BundleWriter, log: Log, *, start_ns: int) -> None:
         self._spec, self._salt, self._writer, self._log, self._start_ns = spec, salt, writer, log, start_ns
 
+    @property
+    def _wanted(self) -> bool:
+        """Not of a run that shares its device: the other's load is there, and energy is nobody's own."""
+        return self._spec.kind in KINDS and self._spec.beside_run_id is None
+
     def before(self, stopped: Callable[[], bool]) -> None:
-        """Before the worker is started: by meters of all devices, as nobody knows yet which the run will take."""
-        meters = open_energy_meters(self._spec.backend, self._salt) if self._spec.kind in KINDS else []
+        """Before the worker is started: by meters of all devices, as nobody knows yet which the run will take.
+
+        Args:
+            stopped: Whether somebody asked for an end, which ends the waiting too.
+        """
+        meters = open_energy_meters(self._spec.backend, self._salt) if self._wanted else []
         if not meters:
             return
         self._log.record(keys.PHASE, IDLE)
@@ -74,7 +82,7 @@ class IdleTime:
 
     def after(self, metering: Metering, stopped: Callable[[], bool]) -> None:
         """After the worker of a run that came to its end is gone: by the run's own meters."""
-        if self._spec.kind in KINDS and metering.measures_energy and not stopped():
+        if self._wanted and metering.measures_energy and not stopped():
             self._log.record(keys.PHASE, IDLE)
             _wait(metering.write_out, stopped)
 

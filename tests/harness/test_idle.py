@@ -23,7 +23,7 @@ class Writer:
 
 
 class Spec:
-    backend, kind = "torch-cpu", "to_target"
+    backend, kind, beside_run_id = "torch-cpu", "to_target", None
 
 
 class Log:
@@ -67,6 +67,10 @@ class Probe(Spec):
     kind = "probe"
 
 
+class Beside(Spec):
+    beside_run_id = "20261122-000000-000000-bbbbbb"
+
+
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(idle, "_wait", lambda *_: pytest.fail("it waited"))
 
@@ -83,9 +87,10 @@ def test_without_a_meter_nothing_is_waited_for(monkeypatch: pytest.MonkeyPatch) 
     assert before([], monkeypatch) == ([], []) and after(Metering(answers=False)) == []
 
 
-def test_a_probe_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("spec", [Probe, Beside])
+def test_probes_and_runs_beside_another_are_not_waited_for(spec: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     no_waiting(monkeypatch)
-    assert before([answering()], monkeypatch, Probe) == ([], []) and after(Metering(answers=True), Probe) == []
+    assert before([answering()], monkeypatch, spec) == ([], []) and after(Metering(answers=True), spec) == []
 
 
 def test_who_asks_for_an_end_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -173,3 +173,12 @@ def test_where_nothing_is_metered_each_says_why(toy_run: Any) -> None:
     names = ("energy_j", "idle_power_w", "energy_above_idle_j", "energy_per_sample_j", "energy_attempt_j")
     assert all(judgement.headline(name).value is None and judgement.headline(name).reason for name in names)
     assert not dims_of(judgement, "energy_j")
+
+
+def test_a_sensor_in_step_with_the_load_is_not_in_step_with_idle_time(toy_run: Any) -> None:
+    with_idle(toy_run)
+    meter = toy_run.find(keys.METER)
+    meter["meta"] |= {"update_period_s": 0.5, "seen_fraction": 0.25, "power_limit_w": 100.0}  # steps take 0.5 s
+    judgement = judged(toy_run)
+    assert judgement.headline("energy_j").uncertainty == pytest.approx(0.75 * 4.3 * LOAD_W)
+    assert dims_of(judgement, "idle_power_w")["before"].uncertainty == pytest.approx(0.0)
