@@ -26,6 +26,8 @@ class Draft:
 def draft_settings(settings: Settings) -> Settings | None:
     """Settings of the draft's generator; None where `execution.draft` names none.
 
+    For it nobody proposes: it reads the newest token, and one that it missed, so its `execution.draft_tokens` is 1.
+
     Raises:
         Unsupported: The tier has no draft of this name.
     """
@@ -38,7 +40,7 @@ def draft_settings(settings: Settings) -> Settings | None:
             f"execution.draft is {wanted}: this tier's draft is {having}; leave it empty, or take tier nano"
         )
     sizes = {f"model.{key.removeprefix(MODEL)}": value for key, value in settings.items() if key.startswith(MODEL)}
-    return {**settings, **sizes}
+    return {**settings, **sizes, "execution.draft_tokens": 1}
 
 
 def draft_weights(settings: Settings) -> Weights:

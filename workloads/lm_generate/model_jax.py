@@ -6,7 +6,6 @@ Shape suffixes: B prompts or tokens of one call, R rows of the cache in use, T p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
 from typing import NamedTuple
 
 import jax
@@ -55,8 +54,8 @@ class JaxGenerator:
         self._at_once = min(int(self._settings["execution.prefill_requests"]), self._slots)
         self._starts = (0, 1) if self._settings["requests.depth_tokens"] else (0,)
         self._lengths, self._spans = prompt_buckets(shape.positions), _spans(self._slots)
-        self._drafted = (2, int(self._settings["execution.draft_tokens"]) + 1)
-        self._widths = tuple(sorted({1, *self._drafted, *self._lengths}))
+        self._drafted = min(int(self._settings["execution.draft_tokens"]) + 1, shape.positions)
+        self._widths = tuple(sorted({1, self._drafted, *self._lengths}))
         decoder = Decoder(shape=shape, dtype=str(self._settings["execution.dtype"]))
         self._read = jax.jit(decoder.read, donate_argnums=1)
         self._say = jax.jit(decoder.say, donate_argnums=1)
@@ -174,12 +173,10 @@ class JaxGenerator:
             self._run_extensions()
 
     def _run_extensions(self) -> None:
-        """Of the widths that drafts have: what the draft missed, and what it proposed."""
-        for width, span in product(self._drafted, self._spans):
-            rows_B, tokens = (
-                np.arange(span, dtype=np.int32),
-                np.zeros(min(width, self._shape.positions), dtype=np.int32),
-            )
+        """Of the one width that drafts have: the newest token and all that may be proposed behind it."""
+        tokens = np.zeros(self._drafted, dtype=np.int32)
+        for span in self._spans:
+            rows_B = np.arange(span, dtype=np.int32)
             self.greedy(self.extend(rows_B, [tokens] * span, np.zeros_like(rows_B)))
 
 

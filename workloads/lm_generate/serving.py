@@ -222,7 +222,7 @@ class LmGenerate:
             return None
         generator = unbuilt_generator(own, self._device)
         generator.build()
-        return Draft(generator=generator, tokens=int(own["execution.draft_tokens"]))
+        return Draft(generator=generator, tokens=int(settings["execution.draft_tokens"]))
 
     def _new_batcher(self) -> Batcher:
         return batcher_of(

@@ -11,7 +11,11 @@ from generator_contract import Case, GeneratorContract, Make, case, generator, n
 
 from oildrop.rules.errors import Unsupported
 from oildrop.workloads.generator import Generator
+from oildrop.workloads.lm_generate import serving
 from oildrop.workloads.lm_generate.model_jax import make_generator
+from oildrop.workloads.lm_generate.serving import make_task
+from oildrop.workloads.lm_generate.shapes import model_shape
+from oildrop.workloads.lm_pretrain.reference import gate_weights
 
 # Other platforms' parts may be installed; asking for them takes time and prints.
 jax.config.update("jax_platforms", "cpu")
@@ -74,3 +78,25 @@ class TestJaxGenerator(GeneratorContract):
     def test_what_xla_cannot_be_told_is_refused(self, tiny_settings: dict[str, Any], key: str, value: Any) -> None:
         with pytest.raises(Unsupported, match=f"{key} is {value}"):
             built(tiny_settings | {key: value})
+
+
+def test_a_draft_costs_one_graph_a_span_and_model_and_none_while_it_answers(
+    tiny_settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four rows make spans of 1, 2 and 4; before, widths of two and of all proposals made six graphs a model."""
+    sizes = {"layers": 1, "width": 16, "heads": 2, "key_value_heads": 1, "hidden": 24}
+    drafted = {"execution.draft": "lm-pretrain-draft", "execution.draft_tokens": 4, "execution.slots": 4}
+    settings = {**tiny_settings, **drafted, **{f"draft.model.{key}": size for key, size in sizes.items()}}
+    task = make_task(settings, Processor())
+    task.load_data()
+    task.build()
+    models: list[Any] = [task._generator, task._draft.generator]  # type: ignore[union-attr]
+    assert [model._extend._cache_size() for model in models] == [3, 3]
+    monkeypatch.setattr(serving, "draft_weights", lambda own: gate_weights(model_shape(own), 3, 0.2))
+    task.initialise(7)
+    task.admit(list(range(20)))
+    while task.step():
+        pass
+    drafts = task.drafts()
+    assert drafts is not None and 0 < drafts.accepted < drafts.proposed
+    assert [model._extend._cache_size() for model in models] == [3, 3]
