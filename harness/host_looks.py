@@ -16,7 +16,7 @@ class HostLooks:
 
     Args:
         system_id: The machine's; what is usual of its canary is kept under it.
-        sings: Whether the canary is timed; a run that cannot start needs none.
+        sings: Whether the canary is timed: a run that cannot start needs none, and one beside another would disturb it.
     """
 
     def __init__(self, layout: StoreLayout, system_id: str, recorder: Recorder, *, sings: bool) -> None:

@@ -93,7 +93,11 @@ def log_memory(device: Device, spec: RunSpec, emitter: Emitter) -> None:
 
 
 def _log_canary(device: Device, spec: RunSpec, emitter: Emitter, when: str) -> None:
-    """Of an accelerator; the processor's is the supervisor's, which no framework's threads disturb."""
-    song = None if spec.backend.endswith("-cpu") else song_of(device)
+    """Of an accelerator; the processor's is the supervisor's, which no framework's threads disturb.
+
+    A run beside another has none: it would be timed while the other's clock runs.
+    """
+    sings = not spec.backend.endswith("-cpu") and spec.beside_run_id is None
+    song = song_of(device) if sings else None
     if song is not None:
         read_device(song.sing, device.synchronize, song.work).log(emitter.emit, when)

@@ -8,8 +8,9 @@ from typing import Protocol
 
 from oildrop.harness.calibration import StepCosts, step_costs
 from oildrop.harness.ending import Ending
+from oildrop.harness.job import Job
 from oildrop.harness.reserve import is_disk_full, keep_reserve
-from oildrop.harness.supervisor import Job, supervise
+from oildrop.harness.supervisor import supervise
 from oildrop.results.bundle.write import BundleWriter
 from oildrop.results.identity import store_identity
 from oildrop.results.ingest import ingest_runs

@@ -12,8 +12,9 @@ from oildrop.harness.beside import Together
 from oildrop.harness.calibration import StepCosts, step_costs
 from oildrop.harness.ending import Ending
 from oildrop.harness.interrupts import Interrupts
+from oildrop.harness.job import Job
 from oildrop.harness.reserve import keep_reserve
-from oildrop.harness.supervisor import Job, supervise
+from oildrop.harness.supervisor import supervise
 from oildrop.results.ingest import ingest_runs
 from oildrop.results.layout import StoreLayout
 from oildrop.results.liveness import RunLock

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from oildrop.harness.doctor.point import Point, Trouble
+from oildrop.harness.doctor.point import Point, Status, Trouble
 from oildrop.harness.doctor.snapshot import Snapshot
 from oildrop.rules.checks.machine_checks import STEAL_LIMIT
 from oildrop.rules.checks.trust_checks import CANARY_LIMIT, OTHERS_LIMIT
@@ -49,6 +49,15 @@ def _waiting(s: Snapshot) -> str:
     return f"OMP_WAIT_POLICY is {s.wait_policy or 'not set'}; other processes use {s.other_cpu_fraction:.0%}"
 
 
+def _shared(limit: float, status: Status) -> Trouble:
+    return Trouble(
+        holds=lambda s: s.other_cpu_fraction >= limit,
+        status=status,
+        what="Other programs share the processors: runs will be slower and scatter more.",
+        fix="Stop them, or wait until they end.",
+    )
+
+
 PROCESSOR_POINTS = (
     Point(
         id="canary",
@@ -76,15 +85,7 @@ PROCESSOR_POINTS = (
             f"{s.heavy_processes} of them heavily"
         ),
         good="The machine is idle.",
-        troubles=tuple(
-            Trouble(
-                holds=lambda s, limit=limit: s.other_cpu_fraction >= limit,  # type: ignore[misc]
-                status=status,
-                what="Other programs share the processors: runs will be slower and scatter more.",
-                fix="Stop them, or wait until they end.",
-            )
-            for limit, status in ((OTHER_CPU_BAD, "bad"), (OTHERS_LIMIT, "warn"))
-        ),
+        troubles=(_shared(OTHER_CPU_BAD, "bad"), _shared(OTHERS_LIMIT, "warn")),
     ),
     Point(
         id="spinning-threads",

@@ -199,7 +199,14 @@ def _accelerators(host: Host, answer: Answer) -> tuple[AcceleratorNow, ...]:
         devices = answer.value["devices"]
         return tuple(AcceleratorNow(**{name: d[name] for name in known & d.keys()}) for d in devices)
     processes = accelerators_now(host, lambda: answer)["accelerator_processes"]
-    return tuple(AcceleratorNow(compute_processes=processes, **caps) for caps in amd_power_caps(host))
+    return tuple(
+        AcceleratorNow(
+            compute_processes=processes,
+            power_limit_w=caps["power_limit_w"],
+            default_power_limit_w=caps["default_power_limit_w"],
+        )
+        for caps in amd_power_caps(host)
+    )
 
 
 def _unlisted(host: Host, answer: Answer) -> tuple[str, ...]:

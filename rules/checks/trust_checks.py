@@ -57,8 +57,8 @@ def _unusual(seconds: float, meta: dict[str, Any]) -> Iterator[Broken]:
 @rule("R081")
 def processors_left_alone(judged: Judged) -> Iterator[Broken]:
     """At most a tenth of all processor time went to programs outside the run."""
-    system = judged.case.evidence.system
-    if system is None or judged.case.evidence.spec.backend == ENDPOINT:
+    system, spec = judged.case.evidence.system, judged.case.evidence.spec
+    if system is None or spec.backend == ENDPOINT or spec.beside_run_id is not None:
         return
     busy, own = (_growth(judged, device, quantity) for device, quantity in (("cpu", "busy_s"), ("worker", "cpu_s")))
     if busy is None or own is None:
@@ -105,6 +105,8 @@ def accelerator_left_alone(judged: Judged) -> Iterator[Broken]:
         if isinstance(count, int) and count > 0:
             message = f"{when} the run {count} compute processes were on this machine's accelerators"
             yield broken(message, fix, when=when, processes=count)
+    if judged.case.evidence.spec.beside_run_id is not None:
+        return
     own = [event.meta.get("device_ids", ()) for event in judged.case.evidence.all(keys.PROCESS)]
     for series, values in _sampled(judged, "process_count"):
         most = max(values)

@@ -12,7 +12,8 @@ import pytest
 from oildrop.harness.beside import Together, meet
 from oildrop.harness.clock import HostClock, RunClock
 from oildrop.harness.ending import Ending
-from oildrop.harness.supervisor import Job, supervise
+from oildrop.harness.job import Job
+from oildrop.harness.supervisor import supervise
 from oildrop.harness.system.probe import probe_system
 from oildrop.results.bundle.read import read_bundle
 from oildrop.results.bundle.write import BundleWriter

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from oildrop.harness.supervisor import Job, supervise
+from oildrop.harness.job import Job
+from oildrop.harness.supervisor import supervise
 from oildrop.harness.system.probe import probe_system
 from oildrop.results.bundle.read import read_bundle
 from oildrop.results.bundle.write import BundleWriter

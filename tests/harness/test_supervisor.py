@@ -13,10 +13,11 @@ from typing import Any
 import psutil
 import pytest
 
-from oildrop.harness import supervisor
+from oildrop.harness import attempt, supervisor
 from oildrop.harness.child import WorkerProcess
 from oildrop.harness.ending import Ending
-from oildrop.harness.supervisor import Job, supervise
+from oildrop.harness.job import Job
+from oildrop.harness.supervisor import supervise
 from oildrop.harness.system.probe import probe_system
 from oildrop.results.bundle.read import read_bundle
 from oildrop.results.bundle.write import BundleWriter
@@ -99,7 +100,7 @@ def test_all_that_telemetry_needs_is_loaded_before_a_worker_speaks(
         return WorkerProcess(*words, **more)
 
     monkeypatch.setattr(supervisor, "load_telemetry", lambda: order.append("loaded"))
-    monkeypatch.setattr(supervisor, "WorkerProcess", spawn)
+    monkeypatch.setattr(attempt, "WorkerProcess", spawn)
     ended(make_job(tmp_path, "diverged"))
     assert order == ["loaded", "worker"]
 

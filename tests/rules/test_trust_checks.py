@@ -10,6 +10,7 @@ import trust_breakers as machine
 from oildrop.rules import keys
 from oildrop.rules.case import Case
 from oildrop.rules.judge import judge
+from oildrop.rules.records import Colocation
 from oildrop.rules.steady_rates import rates_of
 from oildrop.rules.system import saves_power
 
@@ -58,6 +59,18 @@ def test_a_busy_run_alone_is_no_finding_and_a_measured_servers_is_not_asked(toy_
     machine.busy_neighbours(served)
     served.spec = served.spec.model_copy(update={"backend": "endpoint"})
     assert "R081" not in findings(served)
+
+
+def test_a_run_that_is_declared_to_be_beside_another_shares_the_machine(toy_run: Any) -> None:
+    machine.busy_neighbours(toy_run)
+    toy_run.add(keys.PROCESS, 0.0, "worker-0", proc="supervisor", device_ids=["d"])
+    toy_run.rows.insert(1, toy_run.rows.pop())
+    machine.sampled(toy_run, "process_count", [2] * 9)
+    assert {"R081", "R082"} <= set(findings(toy_run))
+    run_id = "20261122-000000-000000-bbbbbb"
+    place = Colocation(experiment_id=run_id, pair=1, beside_run_id=run_id, beside_workload_id="w", beside="toy")
+    toy_run.spec = toy_run.spec.model_copy(update={"colocation": place})
+    assert not {"R081", "R082"} & set(findings(toy_run))
 
 
 def test_neighbours_on_the_runs_own_device_are_told_from_its_own_processes(toy_run: Any) -> None:
