@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from oildrop.rules.catalogue_ceilings import CEILINGS
 from oildrop.rules.catalogue_served import SERVED
-from oildrop.rules.metric_meaning import CALIBRATE, EVERY, SERVE, TRAIN, MetricMeaning
 from oildrop.rules.catalogue_utilization import UTILIZATION
-from oildrop.rules.metric_meaning import CALIBRATE, EVERY, TRAIN, MetricMeaning
+from oildrop.rules.metric_meaning import CALIBRATE, EVERY, SERVE, TRAIN, MetricMeaning
 
 _M = MetricMeaning
 

@@ -72,7 +72,9 @@ class Colocation(Record):
     @model_validator(mode="after")
     def _beside_is_whole(self) -> Self:
         if len({each is None for each in (self.beside_run_id, self.beside_workload_id, self.beside)}) > 1:
-            raise ValueError("of the run beside, its id, its workload_id and its words are given together or not at all")
+            raise ValueError(
+                "of the run beside, its id, its workload_id and its words are given together or not at all"
+            )
         return self
 
 

@@ -8,8 +8,8 @@ from oildrop.rules.case import Case
 from oildrop.rules.formulas.flops_table import FLOPS_PER_TOKEN
 from oildrop.rules.measures.devices import devices_of
 from oildrop.rules.measures.making import absent, present
+from oildrop.rules.peaks import device_model, part_of, stated_flop_per_s
 from oildrop.rules.records import Metric
-from oildrop.rules.rulebook import DevicePeaks
 
 MODEL = "model_flops/1"
 
@@ -55,26 +55,16 @@ def peak_of(case: Case) -> float | str:
 
     A processor is held against the cores that this machine has, be they part of a socket or of several.
     """
-    model = _device_model(case)
+    system, backend = case.evidence.system, case.evidence.spec.backend
+    model, part = device_model(system, backend), part_of(system, backend, case.rulebook)
     if model is None:
         return "system.json does not name the device"
-    part: DevicePeaks | None = case.rulebook.peaks_of(model)
     if part is None:
         return f"devices.toml lists no dense peak for {model}"
     dtype = str(case.evidence.spec.settings.get("execution.dtype"))
     if dtype not in part.peak_flop_per_s:
         return f"devices.toml lists no {dtype} peak for {model}"
-    peak = part.peak_flop_per_s[dtype]
-    if part.cores is None:
-        return peak * devices_of(case)
-    cores = case.evidence.system.cpu.physical_cores if case.evidence.system else None
-    return peak * cores / part.cores if cores else f"system.json does not say how many cores of {model} there are"
-
-
-def _device_model(case: Case) -> str | None:
-    system = case.evidence.system
-    if system is None:
-        return None
-    if case.evidence.spec.backend.endswith("-cpu"):
-        return system.cpu.model
-    return system.accelerators[0].model if system.accelerators else None
+    peak = stated_flop_per_s(part, system, dtype)
+    if peak is None:
+        return f"system.json does not say how many cores of {model} there are"
+    return peak if part.cores is not None else peak * devices_of(case)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from oildrop.results.rows import RunRow
 from oildrop.rules.ceilings import Key, key_of
 from oildrop.rules.formulas.ceilings import CEILING_METRICS
+from oildrop.rules.peaks import part_of, stated_bytes_per_s, stated_flop_per_s
 from oildrop.rules.records import Metric
 from oildrop.rules.rulebook import DevicePeaks, Rulebook
 from oildrop.site.pages.addresses import run_address
@@ -64,7 +65,7 @@ def ceiling_lines(rows: Sequence[RunRow], rulebook: Rulebook) -> list[CeilingLin
 
 
 def _lines(row: RunRow, rulebook: Rulebook) -> Iterator[CeilingLine]:
-    part = _part(row, rulebook)
+    part = part_of(row.system, row.spec.backend, rulebook)
     spreads = {
         (metric.dims.get("of"), metric.dims.get("dtype")): metric.value
         for metric in row.judgement.metrics
@@ -79,25 +80,10 @@ def _lines(row: RunRow, rulebook: Rulebook) -> Iterator[CeilingLine]:
         yield CeilingLine(row, metric, _stated(row, part, metric), spreads.get((metric.name, dtype)))
 
 
-def _part(row: RunRow, rulebook: Rulebook) -> DevicePeaks | None:
-    if row.system is None:
-        return None
-    if row.spec.backend.endswith("-cpu"):
-        return rulebook.peaks_of(row.system.cpu.model) if row.system.cpu.model else None
-    return rulebook.peaks_of(row.system.accelerators[0].model) if row.system.accelerators else None
-
-
 def _stated(row: RunRow, part: DevicePeaks | None, metric: Metric) -> float | None:
     """The vendor's figure for the same; of part of a processor its cores' share, and no bandwidth."""
-    if part is None:
+    if part is None or metric.name == CEILING_METRICS["host_to_device"]:
         return None
-    cores = row.system.cpu.physical_cores if row.system else None
     if metric.name == CEILING_METRICS["matmul"]:
-        peak = part.peak_flop_per_s.get(metric.dims["dtype"])
-        if peak is None or part.cores is None:
-            return peak
-        return peak * cores / part.cores if cores else None
-    if metric.name == CEILING_METRICS["host_to_device"]:
-        return None
-    whole = part.cores is None or cores == part.cores
-    return part.bandwidth_bytes_per_s if whole else None
+        return stated_flop_per_s(part, row.system, metric.dims["dtype"])
+    return stated_bytes_per_s(part, row.system)

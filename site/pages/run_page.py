@@ -11,6 +11,7 @@ from markupsafe import Markup
 from oildrop.results.colocations import colocations_of
 from oildrop.results.rows import RunRow
 from oildrop.rules.ceilings import key_of, shares_of
+from oildrop.rules.roofs import roofline_of
 from oildrop.site.pages.addresses import metrics_address, shard_of
 from oildrop.site.pages.colocation_section import colocation_section
 from oildrop.site.pages.context import Site
@@ -18,6 +19,7 @@ from oildrop.site.pages.csvs import csv_lines
 from oildrop.site.pages.formats import count_text
 from oildrop.site.pages.metric_rows import METRICS_HEADER, metric_rows
 from oildrop.site.pages.rendering import Value, fill
+from oildrop.site.pages.roofline_chart import roofline_figure
 from oildrop.site.pages.run_article import ROOT, run_values
 from oildrop.site.pages.run_charts import run_figures
 from oildrop.site.pages.searches import searches_of, write_searches
@@ -61,10 +63,13 @@ def _write_file(site: Site, path: str, runs: Sequence[tuple[RunRow, str, dict[st
     shards: dict[str, list[dict[str, Value]]] = {}
     holds = _holds(path, len(runs))
     for row, anchor, drawn in runs:
-        shares = shares_of(row.spec, row.headlines, site.ceilings.get(key_of(row.spec))) if site.ceilings else ()
+        ceilings = site.ceilings.get(key_of(row.spec)) if site.ceilings else None
+        shares = shares_of(row.spec, row.headlines, ceilings)
+        roofline = roofline_of(row.spec, row.system, row.headlines, site.rulebook, ceilings)
         metrics, csv = metric_rows(row.run_id, (*row.judgement.metrics, *shares))
         lines.append(csv)
         values = run_values(row, site.rulebook, anchor) | drawn
+        values |= {"roofline": roofline_figure(roofline) if roofline else None}
         values |= {"metrics": metrics, "csv": f"{ROOT}{path}", "csv_holds": holds}
         shards.setdefault(shard_of(row.run_id), []).append(values)
     site.output.write(path, "".join(lines))
