@@ -14,6 +14,7 @@ from oildrop.rules.formulas.latency import percentile
 from oildrop.rules.served import Served
 
 REPEAT = "repeat the run with an unchanged harness"
+QUIET = "end other work on the machine that makes the load, and repeat the run with an unchanged harness"
 LATENESS_SHARE = 0.1
 LATENESS_FLOOR_S = 0.001
 WITH_ARRIVALS = ("server", "interactive")
@@ -64,20 +65,23 @@ def arrivals_are_the_rulebooks(judged: Judged) -> Iterator[Broken]:
 
 
 def _late_dues(judged: Judged, served: Served) -> Iterator[Broken]:
-    """Whether in a closed loop queries were due as soon as answers had made room for them."""
+    """Whether in a closed loop queries were due as soon as answers had made room for them.
+
+    One gap alone may be chance: of fewer than 100 it would be the percentile. One longer than an answer is none.
+    """
     streams = _streams(judged)
-    gaps_s = idle_gaps_s(served, streams) if streams is not None else []
+    gaps_s = sorted(idle_gaps_s(served, streams)) if streams is not None else []
     if not gaps_s:
         return
-    found_s = percentile(sorted(gaps_s), 0.99)
     median_s = percentile(sorted(served.request_latencies_s[row] for row in served.answered), 0.5)
     limit_s = max(LATENESS_FLOOR_S, LATENESS_SHARE * median_s)
+    found_s = percentile(gaps_s[:-1] if len(gaps_s) > 1 and gaps_s[-1] <= median_s else gaps_s, 0.99)
     if found_s > limit_s:
         message = (
             f"1 in 100 queries was due {found_s:.3g} s or more after the answer that made room for it; at most "
             f"{limit_s:.3g} s"
         )
-        yield broken(message, REPEAT, gap_s_p99=found_s, limit_s=limit_s)
+        yield broken(message, QUIET, gap_s_p99=found_s, limit_s=limit_s)
 
 
 def _streams(judged: Judged) -> int | None:

@@ -279,6 +279,26 @@ def test_a_closed_loop_that_rests_after_its_answers_is_found(served_run: Any, re
     assert findings_of(served_run) == found
 
 
+@pytest.mark.parametrize(
+    ("late", "rest_ms", "found"), [((98,), 30, set()), ((97, 98), 30, {"R035"}), ((98,), 40, {"R035"})]
+)
+def test_one_late_query_of_a_hundred_is_chance_and_two_or_a_long_one_are_not(
+    served_run: Any, late: tuple[int, ...], rest_ms: int, found: set[str]
+) -> None:
+    """The median latency is 32 ms; of 99 gaps the 99th percentile is the longest."""
+    for name in ("scheduled_ns", "issued_ns", "first_ns", "last_ns"):
+        column = served_run.requests[name]
+        served_run.requests[name] = [
+            at + rest_ms * MS * sum(row >= one for one in late) for row, at in enumerate(column)
+        ]
+    for row in served_run.rows:
+        if row["t_ns"] > 2 * SECOND:
+            row["t_ns"] += 100 * MS
+            if "received_ns" in row["meta"]:
+                row["meta"]["received_ns"] += 100 * MS
+    assert findings_of(served_run) == found
+
+
 def test_gaps_of_several_streams_count_from_the_answer_that_made_room(served_run: Any) -> None:
     """Two at a time: the third query has room after the first end, at 4 ns, the fourth after the second, at 5 ns."""
     columns = {"query": (0, 1, 2, 3), "scheduled_ns": (0, 0, 5, 9), "first_ns": (4, 3, 6, 9), "last_ns": (5, 4, 8, 9)}
