@@ -58,7 +58,7 @@ def served_changes(
 def _refuse_training(name: str, asked: Mapping[str, object]) -> None:
     for option, value in asked.items():
         if value:
-            raise UsageError(f"{option} is for benchmarks that serve, and {name} trains; leave it out")
+            raise UsageError(f"{option} is for benchmarks that serve, and {name} does not; leave it out")
 
 
 def terms_of(benchmark: Benchmark, tier_name: str, settings: Mapping[str, Scalar]) -> Terms | None:

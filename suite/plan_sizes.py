@@ -122,6 +122,8 @@ def job_of(benchmark: Benchmark, tier: Tier, settings: Mapping[str, Scalar]) -> 
     """The job that `settings` describe. Raises UsageError where the benchmark's work has no formula."""
     formula = benchmark.flops_formula
     batch = batch_in(settings)
+    if benchmark.kind == "calibrate":
+        raise UsageError(f"{benchmark.name} measures what is here, and plans are for benchmarks that train: run it")
     if benchmark.kind == "serve":
         raise UsageError(
             f"{benchmark.name} serves, and plans are for benchmarks that train; try a run: oildrop run --help"

@@ -75,14 +75,21 @@ def _one_wanted(request: RunRequest, benchmark: Benchmark, changes: Mapping[str,
     resolved = resolve(benchmark, tier, request.division, dict(changes))
     require_even_shares(resolved.settings)
     terms = terms_of(benchmark, tier, resolved.settings)
+    if benchmark.tiers[tier].schedule is None:
+        _refuse_untrained(benchmark.name, {"--keep-weights": request.keep_weights})
+    if benchmark.tiers[tier].calibration is not None:
+        _refuse_untrained(benchmark.name, {"--max-restarts": request.max_restarts})
     if terms is not None:
-        if request.keep_weights is not None:
-            raise UsageError(
-                f"--keep-weights is for benchmarks that train; {benchmark.name} trains nothing: leave it out"
-            )
         rate_per_s, restarts = request.rate_per_s, request.max_restarts
         require_served(benchmark.tiers[tier], terms, resolved, rate_per_s=rate_per_s, max_restarts=restarts)
     return Wanted(benchmark=benchmark, changes=changes, resolved=resolved, terms=terms)
+
+
+def _refuse_untrained(name: str, asked: Mapping[str, object]) -> None:
+    """Raises UsageError for what only benchmarks that train can do."""
+    for option, value in asked.items():
+        if value:
+            raise UsageError(f"{option} is for benchmarks that train; {name} trains nothing: leave it out")
 
 
 def require_even_shares(settings: Mapping[str, Scalar]) -> None:

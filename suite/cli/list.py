@@ -185,6 +185,8 @@ def _tier_cells(benchmark: Benchmark, tier: Tier) -> tuple[str, str, str]:
     sign = "≤" if benchmark.quality.better == "lower" else "≥"
     quality = f"{benchmark.quality.metric} {sign} {show_number(tier.target or 0)} {benchmark.quality.unit}"
     aim = quality if tier.target is not None else f"{tier.steps} steps" if tier.steps else "answers"
+    if tier.calibration is not None:
+        aim = "ceilings"
     if tier.scenarios and tier.target is not None:
         aim = f"answers with {quality}"
     cap = "" if tier.cap_samples is None else f"{show_number(tier.cap_samples)} samples, "

@@ -42,3 +42,27 @@ def test_a_backend_that_is_not_here_is_unsupported(backend: str, tmp_path: Path,
 def test_an_unknown_backend_is_told_with_the_nearest(tmp_path: Path, capsys: Capture) -> None:
     assert main(["calibrate", "--backend", "torch-cdua", "--store", str(tmp_path)]) == 2
     assert "torch-cuda" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["run", "calibrate", "--max-restarts", "1"], "--max-restarts is for benchmarks that train"),
+        (["run", "calibrate", "--keep-weights", "kept"], "--keep-weights is for benchmarks that train"),
+        (["run", "calibrate", "--scenario", "offline"], "--scenario is for benchmarks that serve"),
+        (["run", "calibrate", "--set", "execution.devices=2"], "execution.devices = 2 is not one of 1"),
+        (["plan", "calibrate"], "plans are for benchmarks that train"),
+    ],
+)
+def test_what_a_calibration_cannot_do_is_told(
+    words: list[str], says: str, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    assert says in capsys.readouterr().err
+    assert list(tmp_path.glob("oildrop-store/runs/*")) == []
+
+
+def test_its_tiers_aim_at_ceilings(capsys: Capture) -> None:
+    assert main(["list", "calibrate"]) == 0
+    assert "ceilings" in capsys.readouterr().out
