@@ -129,6 +129,8 @@ def failure_words(shown: str, outcome: Outcome | None, words: str | None) -> str
         "http_401": KEY_FIX,
         "http_403": KEY_FIX,
         "http_404": "give the address up to /v1 by --endpoint, and --api completions or chat as the server has it",
+        "http_429": "the server limits how often it is asked: wait, or have it allow more",
+        outcomes.MALFORMED: "give the address of the API, up to /v1, by --endpoint; the server must stream its answers",
         outcomes.EMPTY: "try --api chat, or completions",
     }
     said = f" ({words})" if words else ""

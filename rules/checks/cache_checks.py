@@ -52,7 +52,7 @@ def cache_looked_for(judged: Judged) -> Iterator[Broken]:
         return
     event = judged.case.evidence.last(keys.REPEATS)
     pairs = event.value if event is not None else 0
-    message = f"{pairs} pairs of a prompt asked again and a new one were answered; {LEAST_PAIRS} tell of a cache"
+    message = f"answered pairs of a prompt asked again and a new one: {pairs}; {LEAST_PAIRS} tell of a cache"
     yield broken(message, LOOK_LONGER, pairs=pairs, least=LEAST_PAIRS)
 
 

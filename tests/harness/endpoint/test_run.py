@@ -249,7 +249,8 @@ def test_time_spent_before_the_clock_is_taken_off_the_deadline(make: Any, monkey
         ("good", ("llama-3", "qwen"), "lama-3", r"has no model 'lama-3'; did you mean llama-3"),
         ("good", None, "", "status 404 .*give the address up to /v1"),
         ("401", ("good",), "", r"status 401 \(no, because 401\); set the server's key as OILDROP_API_KEY"),
-        ("html", ("good",), "", "no stream of completions"),
+        ("html", ("good",), "", r"no stream of completions \(content-type is text/html.*; give the address of the API"),
+        ("429", ("good",), "", r"status 429 \(no, because 429\); the server limits how often it is asked"),
         ("cut", ("good",), "", "closed before the answer was complete"),
     ],
 )
