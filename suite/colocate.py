@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from oildrop.harness.endpoint.environment import BACKEND as ENDPOINT
 from oildrop.harness.ranks.launch import devices_of
 from oildrop.results.identity import store_identity
 from oildrop.results.layout import StoreLayout
@@ -20,6 +19,7 @@ from oildrop.suite.naming import new_run_id
 from oildrop.suite.planning import PlannedSet, plan
 from oildrop.suite.request import RunRequest
 from oildrop.suite.seeds import next_seed_indices
+from oildrop.suite.servers import TASK as ENDPOINT_TASK
 
 PAIRS = 3
 Step = Literal["train", "serve", "both"]
@@ -140,22 +140,26 @@ def _require_kinds(train: RunRequest, serve: RunRequest) -> None:
     rulebook = load_rulebook()
     trains, serves = (find_benchmark(rulebook, request.benchmarks[0]) for request in (train, serve))
     for benchmark, wanted in ((trains, "train"), (serves, "serve")):
-        if (benchmark.kind == "serve") != (wanted == "serve"):
+        if _does(benchmark) != wanted:
             raise UsageError(
                 f"{benchmark.name} does not {wanted}; name a benchmark that trains and one that serves, "
                 f"as {_named(rulebook.benchmarks.values())}"
             )
+    if serves.task == ENDPOINT_TASK:
+        raise UsageError(f"{serves.name} asks a server elsewhere, which shares no device; use lm-generate")
+
+
+def _does(benchmark: Benchmark) -> str:
+    return {"serve": "serve", "calibrate": "calibrate"}.get(benchmark.kind, "train")
 
 
 def _named(benchmarks: Iterable[Benchmark]) -> str:
     found = list(benchmarks)
-    first = [next(one.name for one in found if (one.kind == "serve") == serves) for serves in (False, True)]
+    first = [next(one.name for one in found if _does(one) == wanted) for wanted in ("train", "serve")]
     return f"oildrop colocate {first[0]} {first[1]}"
 
 
 def _require_one_device(train: PlannedSet, serve: PlannedSet) -> None:
-    if ENDPOINT in (train.backend, serve.backend):
-        raise UsageError(f"{serve.benchmark} asks a server elsewhere, which shares no device; use lm-generate")
     if serve.search is not None:
         raise UsageError(
             f"scenario {serve.specs[0].scenario} searches for a rate, and beside a training it must be the same as "

@@ -62,7 +62,10 @@ def test_a_run_beside_another_is_no_run_of_the_configuration_alone(tmp_path: Pat
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"train": "lm-generate"}, "lm-generate does not train"),
+        ({"train": "lm-generate"}, "lm-generate does not train.* as oildrop colocate image-classify embed$"),
+        ({"train": "calibrate"}, "calibrate does not train"),
+        ({"serve": "calibrate"}, "calibrate does not serve"),
+        ({"serve": "lm-serve"}, "lm-serve asks a server elsewhere"),
         ({"serve": "image-classify"}, "image-classify does not serve"),
         ({"scenario": "server"}, "give --rate R"),
         ({"changes": {"execution.devices": "2"}}, "execution.devices"),
