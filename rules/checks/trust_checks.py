@@ -100,12 +100,13 @@ def _sampled(judged: Judged, *quantities: str) -> Iterator[tuple[Series, list[fl
 def accelerator_left_alone(judged: Judged) -> Iterator[Broken]:
     """No compute process on an accelerator but the run's own."""
     fix = "stop them, or choose a free device, and repeat the run"
+    declared = 0 if judged.case.evidence.spec.beside_run_id is None else 1
     for when in ("before", "after"):
         count = host_state(judged, when).get("accelerator_processes")
-        if isinstance(count, int) and count > 0:
+        if isinstance(count, int) and count > declared:
             message = f"{when} the run {count} compute processes were on this machine's accelerators"
             yield broken(message, fix, when=when, processes=count)
-    if judged.case.evidence.spec.beside_run_id is not None:
+    if declared:
         return
     own = [event.meta.get("device_ids", ()) for event in judged.case.evidence.all(keys.PROCESS)]
     for series, values in _sampled(judged, "process_count"):

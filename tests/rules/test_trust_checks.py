@@ -71,6 +71,10 @@ def test_a_run_that_is_declared_to_be_beside_another_shares_the_machine(toy_run:
     place = Colocation(experiment_id=run_id, pair=1, beside_run_id=run_id, beside_workload_id="w", beside="toy")
     toy_run.spec = toy_run.spec.model_copy(update={"colocation": place})
     assert not {"R081", "R082"} & set(findings(toy_run))
+    machine.state(toy_run, "after", accelerator_processes=1)
+    assert "R082" not in findings(toy_run)
+    machine.state(toy_run, "after", accelerator_processes=2)
+    assert "after the run 2 compute processes" in findings(toy_run)["R082"]
 
 
 def test_neighbours_on_the_runs_own_device_are_told_from_its_own_processes(toy_run: Any) -> None:
