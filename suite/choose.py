@@ -14,10 +14,10 @@ from oildrop.rules.choice import Choice, LeftOut, Sense
 from oildrop.rules.choosing import Candidate, Constraint, check_objective, choose
 from oildrop.rules.costing import Attempt, Rates, attempt_figures, cost_metric
 from oildrop.rules.errors import UsageError
-from oildrop.rules.prefix_cache import track_of
 from oildrop.rules.records import Kind
 from oildrop.rules.rulebook import Rulebook
 from oildrop.rules.settings import nearest
+from oildrop.rules.tracks import track_of
 from oildrop.rules.view_metrics import MEANINGS
 from oildrop.suite.cli.sides import ids_of, traits_of
 
@@ -64,7 +64,7 @@ class Answer:
 
 
 def answer(question: Question, rows: Sequence[RunRow], economics: Economics, rulebook: Rulebook) -> Answer:
-    """Choose among all configurations of `rows`, which come newest first.
+    """Choose among all configurations of `rows`, which come newest first, that are like the newest of a run alone.
 
     Raises:
         UsageError: No such runs, several tiers or scenarios, an unknown metric, or an objective against its direction.
@@ -76,9 +76,10 @@ def answer(question: Question, rows: Sequence[RunRow], economics: Economics, rul
     scenario = _only("scenario", question.scenario, [row.spec.scenario or "" for row in fitting], place)
     fitting = [row for row in fitting if (row.spec.scenario or "") == scenario]
     groups = _configurations(fitting)
-    likeness = _likeness(groups[0])
+    newest = next((group for group in groups if group[0].spec.beside_run_id is None), groups[0])
+    likeness = _likeness(newest)
     alike = [group for group in groups if _likeness(group) == likeness]
-    kind = groups[0][0].spec.kind
+    kind = newest[0].spec.kind
     attempts = [attempt for group in alike for attempt in attempts_of(group)]
     cost = cost_metric(kind, scenario or None, attempts)
     objective = _metric(question.objective, cost, kind)
@@ -130,7 +131,7 @@ def _likeness(group: Sequence[RunRow]) -> dict[str, object]:
         "version of the benchmark": spec.benchmark_sha256,
         "kind": spec.kind,
         "target": side_of("", group[:1]).target,
-        "prefix cache": track_of(spec.settings),
+        "track": track_of(spec),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from oildrop.results.rows import RunRow
 from oildrop.rules.loading import load_rulebook
 from oildrop.rules.loading_prices import load_prices
 from oildrop.rules.prices import parse_price, prices_of
+from oildrop.rules.records import Colocation
 from oildrop.rules.system import Accelerator, System
 from oildrop.suite.cli.main import main
 
@@ -67,6 +69,16 @@ def test_the_document_holds_the_whole_answer(listed: list[RunRow], capsys: Captu
     assert rival["told"] and rival["comparison"]["verdict"] == "a_better"
     assert found["pricing"]["table_date"] == "2026-11-28"
     assert found["configurations"]["fp32-0"]["price_per_hour"] is None
+
+
+def test_runs_beside_another_are_not_chosen_from_with_those_alone(listed: list[RunRow], capsys: Capture) -> None:
+    place = Colocation(experiment_id="e", pair=1, beside_run_id="r", beside_workload_id="w", beside="lm-generate nano")
+    fast = [replace(row, spec=row.spec.model_copy(update={"colocation": place})) for row in listed[:5]]
+    listed[:5] = fast
+    found = ask(capsys, "--minimize", "time_to_target_s")
+    assert found["winner"] == "fp32-0"
+    reasons = {each["key"]: each["reason"] for each in found["left_out"]}
+    assert reasons["bf16-0"] == "another track than that of the newest run"
 
 
 def test_cost_counts_what_failed(listed: list[RunRow], capsys: Capture) -> None:
