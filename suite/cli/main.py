@@ -16,7 +16,7 @@ COMMANDS = {
     "list": "What can run here and why not; the settings of one benchmark.",
     "system": "This machine in words and numbers.",
     "doctor": "What would spoil a run on this machine.",
-    "plan": "Whether a training fits a part, and its least times.",
+    "plan": "Whether a benchmark fits a part, and its least times.",
     "run": "Measure: run benchmarks and keep every run.",
     "sweep": "Measure prefill and decode at fixed shapes, a run each.",
     "colocate": "Measure a training and a served model on one device at once.",
