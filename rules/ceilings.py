@@ -34,11 +34,16 @@ def key_of(spec: RunSpec) -> Key:
     return spec.system_id, spec.software_id, spec.backend, spec.settings.get("execution.threads", 0)
 
 
+def shows_ceilings(spec: RunSpec, outcome: str, rulebook: Rulebook) -> bool:
+    """Whether a run is a calibration that is `ok` and of a tier that is not provisional."""
+    return spec.kind == "calibrate" and outcome == "ok" and not _is_provisional(spec, rulebook)
+
+
 def newest_ceilings(runs: Iterable[tuple[RunSpec, Judgement]], rulebook: Rulebook) -> dict[Key, Ceilings]:
-    """Of each key the ceilings of the newest calibration that is `ok` and of a tier that is not provisional."""
+    """Of each key the ceilings of the newest calibration that shows any."""
     found: dict[Key, tuple[str, Ceilings]] = {}
     for spec, judgement in runs:
-        if spec.kind != "calibrate" or judgement.outcome != "ok" or _is_provisional(spec, rulebook):
+        if not shows_ceilings(spec, judgement.outcome, rulebook):
             continue
         when, key = f"{spec.created_utc} {spec.run_id}", key_of(spec)
         if key not in found or when > found[key][0]:

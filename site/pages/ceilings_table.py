@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from oildrop.results.rows import RunRow
-from oildrop.rules.ceilings import Key, key_of
+from oildrop.rules.ceilings import Key, key_of, shows_ceilings
 from oildrop.rules.formulas.ceilings import CEILING_METRICS
 from oildrop.rules.peaks import part_of, stated_bytes_per_s, stated_flop_per_s
 from oildrop.rules.records import Metric
@@ -56,7 +56,7 @@ def ceiling_lines(rows: Sequence[RunRow], rulebook: Rulebook) -> list[CeilingLin
     """Of each backend and software of one system its newest good calibration, a line a ceiling."""
     newest: dict[Key, RunRow] = {}
     for row in rows:
-        if row.spec.kind == "calibrate" and row.outcome == "ok":
+        if shows_ceilings(row.spec, row.outcome, rulebook):
             before = newest.get(key_of(row.spec))
             if before is None or (row.spec.created_utc, row.run_id) > (before.spec.created_utc, before.run_id):
                 newest[key_of(row.spec)] = row

@@ -60,7 +60,8 @@ def test_the_newest_calibration_of_each_software_and_backend_is_shown(runs: Modu
     machine = runs.system(accelerator=H100)
     newer = calibration(runs, 3, backend="torch-cuda", machine=machine)
     other = calibration(runs, 4, backend="jax-cuda", machine=machine)
-    shown = {(line.backend, line.run_id) for line in ceiling_lines([*rows, newer, other], load_rulebook())}
+    too_small = calibration(runs, 5, backend="torch-cuda", machine=machine, tier="smoke")
+    shown = {(line.backend, line.run_id) for line in ceiling_lines([*rows, newer, other, too_small], load_rulebook())}
     assert shown == {("torch-cuda", newer.run_id), ("jax-cuda", other.run_id)}
 
 
