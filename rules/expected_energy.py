@@ -49,7 +49,9 @@ def say_energies(labels: tuple[str, str], found: tuple[ExpectedEnergy, ExpectedE
         return text
     if a.scope != b.scope:
         return f"{text}; different scopes cannot be compared"
-    return f"{text}; {labels[0]} over {labels[1]} {a.value_j / b.value_j:.3g}" if b.value_j else text
+    if not b.value_j:
+        return text
+    return f"{text}; {labels[0]} over {labels[1]} {a.value_j / b.value_j:.3g}, of which no interval is claimed"
 
 
 def _unknown(reason: str) -> ExpectedEnergy:

@@ -50,7 +50,8 @@ def test_an_energy_that_cannot_be_is_refused_in_its_unit() -> None:
 def test_two_sides_are_compared_at_one_scope_alone() -> None:
     a, b = expected_energy([(3000.0, "node")], 1), expected_energy([(2000.0, "node")], 1)
     assert say_energies(("A", "B"), (a, b)) == (
-        "Energy a success costs, failed runs counted: A: 3000 J (node), B: 2000 J (node); A over B 1.5"
+        "Energy a success costs, failed runs counted: A: 3000 J (node), B: 2000 J (node); A over B 1.5, "
+        "of which no interval is claimed"
     )
     other, unknown = expected_energy([(5.0, "wall")], 1), expected_energy([(None, None)], 1)
     assert str(say_energies(("A", "B"), (a, other))).endswith("B: 5 J (wall); different scopes cannot be compared")
