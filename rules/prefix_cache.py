@@ -18,7 +18,7 @@ def declares_cache(settings: Mapping[str, Scalar]) -> bool:
     return any(settings.get(key) == "on" for key in SETTINGS)
 
 
-def track_of(settings: Mapping[str, Scalar]) -> str | None:
+def cache_track(settings: Mapping[str, Scalar]) -> str | None:
     """What sets such a run apart, in words, as `prefix cache, 16 shared tokens`; None of one that every other is like.
 
     Only runs of one track are ranked together.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from oildrop.rules.prefix_cache import track_of as cache_track
+from oildrop.rules.prefix_cache import cache_track
 from oildrop.rules.records import RunSpec
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from oildrop.rules import keys
 from oildrop.rules.judge import judge
-from oildrop.rules.prefix_cache import track_of
+from oildrop.rules.prefix_cache import cache_track
 
 
 def with_cache(run: Any, **counts: int) -> None:
@@ -76,4 +76,4 @@ def test_a_server_does_not_say_what_it_found(served_run: Any) -> None:
     ],
 )
 def test_runs_are_kept_apart_by_cache_and_by_what_prompts_share(settings: dict[str, Any], track: str | None) -> None:
-    assert track_of(settings) == track
+    assert cache_track(settings) == track
