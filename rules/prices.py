@@ -32,7 +32,7 @@ class Price(Record):
         currency: ISO 4217.
         per_device_hour: For one device and hour.
         per_hour: For the whole instance (or system) and hour.
-        purchase: For buying the part or system, spread over `years` at `utilisation`, a share of the time.
+        purchase: For buying the part or system, spread over `years` at `utilization`, a share of the time.
         devices: How many devices the instance holds.
         date: Day for which the source states it; None where the user stated it.
     """
@@ -48,7 +48,7 @@ class Price(Record):
     per_hour: float | None = Field(default=None, gt=0)
     purchase: float | None = Field(default=None, gt=0)
     years: float | None = Field(default=None, gt=0)
-    utilisation: float = Field(default=1.0, gt=0, le=1)
+    utilization: float = Field(default=1.0, gt=0, le=1)
     source: str
     date: str | None = None
 
@@ -73,14 +73,14 @@ class Price(Record):
             return self.per_device_hour * devices
         share = 1.0 if self.system is not None else devices / self.devices
         if self.purchase is not None and self.years is not None:
-            return share * purchase_per_hour(self.purchase, self.years, self.utilisation)
+            return share * purchase_per_hour(self.purchase, self.years, self.utilization)
         assert self.per_hour is not None
         return share * self.per_hour
 
     def says(self) -> str:
         """Where it comes from, in words."""
         what = ", ".join(word for word in (self.provider, self.region, self.instance) if word)
-        bought = "" if self.years is None else f"over {self.years:g} years at {100 * self.utilisation:g} %"
+        bought = "" if self.years is None else f"over {self.years:g} years at {100 * self.utilization:g} %"
         words = (what, bought, f"as of {self.date}" if self.date else self.source)
         return ", ".join(word for word in words if word)
 
@@ -185,7 +185,7 @@ def parse_price(text: str, systems: Sequence[str]) -> Price:
         per_hour=amount if found["hour"] else None,
         purchase=None if found["hour"] else amount,
         years=float(found["years"]) if found["years"] else None,
-        utilisation=share,
+        utilization=share,
         source="stated with --price",
     )
 

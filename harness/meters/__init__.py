@@ -1,4 +1,4 @@
-"""One file a vendor behind one interface: power, energy, utilisation.
+"""One file a vendor behind one interface: power, energy, utilization.
 
 `interface` is what every meter offers, `open_meters` chooses the meters of a backend. `process`
 (psutil) and `rapl` read the operating system; `nvidia` reads NVML, with `nvidia_errors` for its

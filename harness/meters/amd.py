@@ -136,7 +136,7 @@ class AmdMeter:
             name="amd",
             status="measured",
             scope="device",
-            method="amdsmi " + (", ".join(offered) or "utilisation (no energy, no power)"),
+            method="amdsmi " + (", ".join(offered) or "utilization (no energy, no power)"),
             device=self._device_id,
             update_period_s=ENERGY_UPDATE_S if offered else None,
             pollable=bool(offered),

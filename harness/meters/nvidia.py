@@ -1,4 +1,4 @@
-"""NVIDIA devices through NVML (nvidia-ml-py): energy, power, utilisation, memory, clocks.
+"""NVIDIA devices through NVML (nvidia-ml-py): energy, power, utilization, memory, clocks.
 
 `python -P -m oildrop.harness.meters.nvidia` describes all devices as JSON; it is run in a child before
 this process loads the library. Every function takes the library as an argument, so tests bring their own.
@@ -139,7 +139,7 @@ class NvidiaMeter:
             name="nvidia",
             status="measured",
             scope=self._scope,
-            method="NVML " + (", ".join(method) or "utilisation (no energy, no power)"),
+            method="NVML " + (", ".join(method) or "utilization (no energy, no power)"),
             device=self._device_id,
             update_period_s=ENERGY_UPDATE_S if "energy_j" in self._readers else None,
             pollable=self.measures_energy,

@@ -47,7 +47,7 @@ class TpuMeter:
         self._changes = Changes()
 
     def info(self) -> MeterInfo:
-        """It measures utilisation, never energy."""
+        """It measures utilization, never energy."""
         return MeterInfo(
             name="tpu",
             status="measured",
@@ -114,7 +114,7 @@ def open_tpu(
     if "error" in answer.value:
         return [EmptyMeter("tpu", f"{NO_ENERGY}; {answer.value['error']}")]
     if not set(METRICS) & set(answer.value["metrics"]):
-        return [EmptyMeter("tpu", f"{NO_ENERGY}; this libtpu offers no utilisation: update it")]
+        return [EmptyMeter("tpu", f"{NO_ENERGY}; this libtpu offers no utilization: update it")]
     try:
         return [TpuMeter(start())]
     except MeterError as error:

@@ -19,9 +19,9 @@ JOULES_A_KWH = 3.6e6
 MILLION = 1e6
 
 
-def purchase_per_hour(amount: float, years: float, utilisation: float) -> float:
+def purchase_per_hour(amount: float, years: float, utilization: float) -> float:
     """What an hour of use costs of hardware bought for `amount`, used a share of the time, worth nothing after."""
-    return amount / (years * HOURS_A_YEAR * utilisation)
+    return amount / (years * HOURS_A_YEAR * utilization)
 
 
 def cost_of_time(per_hour: float, time_s: float) -> float:

@@ -111,7 +111,7 @@ def _devices(rulebook: Rulebook) -> Table:
         for part in rulebook.devices
     ]
     header = ("Part", "Dense peak (TFLOP/s)", "Bandwidth (GB/s)", "TDP (W)", "Source", "Date")
-    return _table("devices", "Peaks that utilisation is measured against", header, rows)
+    return _table("devices", "Peaks that utilization is measured against", header, rows)
 
 
 def _optional(value: float | None, scale: float) -> str:

@@ -207,7 +207,7 @@ def test_peaks_of_tpus_are_their_pods_divided(name, pod_flop_per_s, chips, withi
 
 
 def test_what_a_vendor_does_not_state_is_left_out():
-    """Apple states bandwidth alone: such a part has no peak that a utilisation could be measured against."""
+    """Apple states bandwidth alone: such a part has no peak that a utilization could be measured against."""
     apple = [part for part in PARTS if part.name.startswith("Apple")]
     assert len(apple) >= 15
     assert all(part.peak_flop_per_s == {} and part.tdp_w is None for part in apple)

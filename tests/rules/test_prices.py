@@ -41,7 +41,7 @@ def test_no_price_enters_a_bundle_or_the_tables_of_a_judgement():
 def test_an_hour_of_an_instance_a_device_and_something_bought():
     assert row(per_device_hour=None, per_hour=16.0, devices=8).per_hour_of(2) == pytest.approx(4.0)
     assert row(3.0).per_hour_of(4) == pytest.approx(12.0)
-    bought = row(per_device_hour=None, purchase=8766.0, years=1.0, utilisation=0.5)
+    bought = row(per_device_hour=None, purchase=8766.0, years=1.0, utilization=0.5)
     assert bought.per_hour_of(3) == pytest.approx(6.0)
     own = Price(system="ab", per_hour=5.0, currency="EUR", source="stated")
     assert own.per_hour_of(8) == pytest.approx(5.0)
@@ -85,7 +85,7 @@ def test_currencies_never_mix():
 def test_what_a_price_may_look_like():
     assert parse_price("ab=2.49EUR/h", ["abcd", "ffff"]).system == "abcd"
     bought = parse_price("1999USD/5y@50%", ["abcd"])
-    assert (bought.purchase, bought.years, bought.utilisation) == (1999.0, 5.0, 0.5)
+    assert (bought.purchase, bought.years, bought.utilization) == (1999.0, 5.0, 0.5)
     assert bought.per_hour_of(1) == pytest.approx(1999 / (5 * 8766 * 0.5))
     for text in ("2.49", "-1/h", "0/h", "1/0y", "2EURO/h", "2/d", "nan/h", "5USD/2y@0%", "5USD/2y@200%"):
         with pytest.raises(UsageError, match="--price"):

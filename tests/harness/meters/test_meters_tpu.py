@@ -72,7 +72,7 @@ def test_the_reason_for_no_energy_is_always_told() -> None:
     for answer, words in (
         (Answer(reason="no answer within 5 s"), "no answer within 5 s"),
         (Answer(value={"error": "libtpu cannot be loaded"}), "cannot be loaded"),
-        (Answer(value={"metrics": ["tcp_min_rtt"]}), "offers no utilisation"),
+        (Answer(value={"metrics": ["tcp_min_rtt"]}), "offers no utilization"),
     ):
         assert "no energy interface" in opened(answer) and words in opened(answer)
 
