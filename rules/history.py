@@ -16,7 +16,7 @@ LEAST_SESSIONS = 8
 FORMS = {
     "changed": "from the session of {when} on, {metric} is {ratio}× what it was before (p {p}, {count} sessions)",
     "steady": "no change of {metric} is seen in {count} sessions",
-    "few": "{count} sessions cannot show a change of {metric}: that takes {least} in which every run succeeded",
+    "few": "{sessions} cannot show a change of {metric}: that takes {least} in which every run succeeded",
 }
 """Every sentence that a history can say."""
 
@@ -103,7 +103,8 @@ def _point(sitting: Sitting) -> SessionPoint:
 def _sentences(metric: str, count: int, changes: Sequence[Change]) -> tuple[str, ...]:
     if not changes:
         form = FORMS["few" if count < LEAST_SESSIONS else "steady"]
-        return (form.format(count=count, metric=metric, least=LEAST_SESSIONS),)
+        sessions = "1 session" if count == 1 else f"{count} sessions"
+        return (form.format(count=count, sessions=sessions, metric=metric, least=LEAST_SESSIONS),)
     return tuple(
         FORMS["changed"].format(
             when=change.created_utc[:10], metric=metric, ratio=f"{change.ratio:.2f}",

@@ -213,7 +213,7 @@ def parse_electricity(text: str, currency: str) -> float:
         raise UsageError(f"--electricity {text!r} is not a price; use for example 0.30EUR/kWh")
     named = (found[2] or DEFAULT_CURRENCY).upper()
     if named != currency:
-        raise UsageError(f"--electricity is in {named} and the prices are in {currency}: currencies never mix")
+        raise UsageError(f"--electricity is in {named} and the prices are in {currency}: give both in one currency")
     return float(found[1])
 
 

@@ -111,6 +111,8 @@ def _only(what: str, wanted: str | None, found: Sequence[str], where: str) -> st
         raise UsageError(f"there is no run of {where} to choose from; `oildrop run` makes one")
     if wanted in known:
         return wanted
+    if known == [""]:
+        raise UsageError(f"runs of {where} have no {what}; leave --{what} {wanted} out")
     if wanted is None:
         raise UsageError(f"{where} has runs of several {what}s; say which: --{what} {' or '.join(known)}")
     raise UsageError(f"{where} has no run of {what} {wanted!r}{nearest(wanted, known)}")

@@ -53,6 +53,7 @@ def test_too_few_sessions_say_so_and_enough_can_show_a_change():
     assert sentences(*halves(LEAST_SESSIONS - 1)) == (
         "7 sessions cannot show a change of time_to_target_s: that takes 8 in which every run succeeded",
     )
+    assert sentences(*halves(1))[0].startswith("1 session cannot show")
     assert sentences(*halves(LEAST_SESSIONS))[0].startswith("from the session of 2026-11-05 on")
     steady = [sitting(day, 20.0 + (day * 7 % 5) / 10) for day in range(1, 11)]
     assert sentences(*steady) == ("no change of time_to_target_s is seen in 10 sessions",)
