@@ -13,6 +13,7 @@ from oildrop.rules.headline import headline_of
 from oildrop.rules.loading import load_rulebook
 from oildrop.rules.meter_words import REPLAYED
 from oildrop.rules.records import RunSpec
+from oildrop.rules.served import FAILED_REQUESTS
 from oildrop.rules.summary import SetRun, summarise
 from oildrop.rules.tracks import track_of
 
@@ -95,6 +96,8 @@ def _why_unranked(row: RunRow) -> str | None:
     spec = row.spec
     if any(finding.rule == REPLAYED for finding in row.judgement.findings):
         return "a recorded trace stood for a meter (R067), and such runs are never ranked"
+    if row.outcome == "ok" and any(finding.rule == FAILED_REQUESTS for finding in row.judgement.findings):
+        return f"{row.judgement.reason}: a run whose requests failed in part is never ranked"
     if spec.settings.get("weights.source") == "random":
         return "random weights are served for speed alone and never ranked"
     if spec.settings.get("requests.prompts") == "repeated":

@@ -19,6 +19,9 @@ OK = "ok"
 UNFINISHED = "unfinished"
 WITHOUT_TIMES = "without times"
 
+FAILED_REQUESTS = "R042"
+"""The rule that finds a run of which requests failed."""
+
 
 @dataclass(frozen=True)
 class Served:

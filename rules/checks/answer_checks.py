@@ -9,7 +9,7 @@ from oildrop.rules.case import Case
 from oildrop.rules.checks.registry import Broken, Judged, broken, rule
 from oildrop.rules.evidence import AnswerTable
 from oildrop.rules.formulas.assessed import picked
-from oildrop.rules.served import Served
+from oildrop.rules.served import FAILED_REQUESTS, Served
 from oildrop.rules.verdict_served import least_agreement
 
 REPEAT = "repeat the run with an unchanged harness"
@@ -147,7 +147,7 @@ def weights_are_the_checkpoints(judged: Judged) -> Iterator[Broken]:
         yield broken(message, "install oildrop again: its checkpoint is damaged", expected=checkpoint.weights_sha256)
 
 
-@rule("R042")
+@rule(FAILED_REQUESTS)
 def every_request_answered(judged: Judged) -> Iterator[Broken]:
     """No request failed."""
     served = judged.case.served

@@ -76,3 +76,13 @@ def test_what_json_cannot_hold_becomes_a_string(store: StoreLayout, rows: list[R
 def test_no_run_is_an_empty_document(store: StoreLayout) -> None:
     document = runs_document(store, [])
     assert document["runs"] == [] and document["summary"] == []
+
+
+def test_a_run_that_ended_well_with_failed_requests_is_never_ranked(rows: list[RunRow]) -> None:
+    failed = Finding(rule="R042", severity="flag", message="2 of 9 requests failed", fix="see what the server logged")
+    row = rows[0]
+    judgement = row.judgement.model_copy(update={"reason": "2 of 9 requests failed", "findings": (failed,)})
+    odd = RunRow(spec=row.spec, system=row.system, digest=row.digest, sealed=True, bundle_id=None, judgement=judgement)
+    [clean, faulty] = set_runs([rows[1], odd])
+    assert clean.unranked is None
+    assert faulty.unranked == "2 of 9 requests failed: a run whose requests failed in part is never ranked"
