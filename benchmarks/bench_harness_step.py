@@ -12,7 +12,7 @@ from table import Row
 from oildrop.harness.loop import TrainPlan, train
 from oildrop.harness.messages import Emitter, Heartbeat
 from oildrop.harness.null_task import NullDevice, NullTask
-from oildrop.rules.rulebook import Schedule
+from oildrop.rules.rulebook_parts import Schedule
 
 STEPS = 500
 PAIRS = 20

@@ -16,7 +16,7 @@ from oildrop.harness.load.increments import table_of
 from oildrop.harness.load.ledger import Ledger
 from oildrop.harness.load.plan import LoadPlan, load_plan
 from oildrop.harness.null_serve import NullServe
-from oildrop.rules.rulebook import Bounds, Terms
+from oildrop.rules.rulebook_parts import Bounds, Terms
 
 SECONDS = 1.0
 PAIRS = 10

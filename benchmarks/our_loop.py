@@ -8,7 +8,8 @@ from typing import Any
 from oildrop.harness.devices.opening import open_device
 from oildrop.harness.loop import Progress, Sink, TrainPlan, train
 from oildrop.rules.loading import load_rulebook
-from oildrop.rules.rulebook import Schedule, gate_settings, settings_of
+from oildrop.rules.rulebook import gate_settings, settings_of
+from oildrop.rules.rulebook_parts import Schedule
 from oildrop.workloads.protocols import Device
 from oildrop.workloads.registry import make_train_task
 

@@ -20,7 +20,8 @@ from oildrop.rules.formulas.assessed import picked
 from oildrop.rules.identity import rulebook_seed, set_id, workload_id
 from oildrop.rules.loading import load_rulebook
 from oildrop.rules.records import Kind, Limits, RunSpec
-from oildrop.rules.rulebook import Terms, settings_of
+from oildrop.rules.rulebook import settings_of
+from oildrop.rules.rulebook_parts import Terms
 from oildrop.rules.system import System
 
 BEGIN = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)

@@ -25,7 +25,7 @@ from oildrop.harness.loop import TrainPlan, train
 from oildrop.harness.null_serve import NullServe
 from oildrop.harness.null_task import NullDevice, NullTask
 from oildrop.rules.records import RunSpec
-from oildrop.rules.rulebook import Schedule
+from oildrop.rules.rulebook_parts import Schedule
 
 SCHEMA = "oildrop.calibration/2"
 PAIRS = 9

@@ -18,7 +18,7 @@ from oildrop.harness.system.source import this_host
 from oildrop.rules import keys
 from oildrop.rules.errors import UsageError
 from oildrop.rules.records import RunSpec
-from oildrop.rules.rulebook import Calibration
+from oildrop.rules.rulebook_parts import Calibration
 from oildrop.workloads.calibrate.kernels import DTYPES, Kernels, Work, prove
 from oildrop.workloads.cores import physical_cores
 from oildrop.workloads.protocols import Device

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 from oildrop.rules import keys
 from oildrop.rules.canonical import json_number
 from oildrop.rules.formulas.quality import accuracy, excess_loss
-from oildrop.rules.rulebook import Schedule
+from oildrop.rules.rulebook_parts import Schedule
 from oildrop.workloads.protocols import Device, Evaluation, Loading, TrainTask
 
 KEPT_EVALUATIONS = 2

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oildrop.rules.records import GateResult
-from oildrop.workloads.protocols import Assessment, Emission, RequestSize
+from oildrop.workloads.served_protocols import Assessment, Emission, RequestSize
 
 
 class NullServe:

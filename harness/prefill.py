@@ -22,7 +22,8 @@ from oildrop.rules.errors import UsageError
 from oildrop.workloads.link import Link
 from oildrop.workloads.lm_generate.disaggregated import done
 from oildrop.workloads.lm_generate.shapes import area_bytes
-from oildrop.workloads.protocols import Disaggregating, ServeTask, Settings, Transfers
+from oildrop.workloads.protocols import Settings
+from oildrop.workloads.served_protocols import Disaggregating, ServeTask, Transfers
 
 ALONE = "none"
 """`execution.transfer` where one process reads prompts and decodes."""

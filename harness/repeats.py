@@ -19,7 +19,7 @@ from oildrop.rules.formulas.repeats import LEAST_PAIRS
 from oildrop.rules.prefix_cache import looks_for_cache
 from oildrop.rules.records import RunSpec
 from oildrop.workloads.integers import WORDS_PER_BLOCK, raw_words
-from oildrop.workloads.protocols import RequestSize, ServeTask
+from oildrop.workloads.served_protocols import RequestSize, ServeTask
 
 CANDIDATES = 1024
 """Requests of the stream, none of them asked before, among which pairs are looked for."""

@@ -11,7 +11,7 @@ from oildrop.rules.evidence import AnswerTable, Evidence, RequestTable
 from oildrop.rules.loading import load_rulebook
 from oildrop.rules.records import RunSpec
 from oildrop.rules.verdict_served import served_ending
-from oildrop.workloads.protocols import Assessment
+from oildrop.workloads.served_protocols import Assessment
 
 GIVEN_UP = {
     DEADLINE: "the deadline was near before the scenario's minima were reached",

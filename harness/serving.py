@@ -28,12 +28,14 @@ from oildrop.rules import keys
 from oildrop.rules.errors import UsageError
 from oildrop.rules.evidence import AnswerTable, RequestTable
 from oildrop.rules.records import RunSpec
-from oildrop.rules.rulebook import Benchmark, Terms, gate_settings
+from oildrop.rules.rulebook import Benchmark, gate_settings
+from oildrop.rules.rulebook_parts import Terms
 from oildrop.rules.served import OK
 from oildrop.workloads.cores import physical_cores
 from oildrop.workloads.kept_weights import DamagedCheckpoint
-from oildrop.workloads.protocols import (
-    Device,
+from oildrop.workloads.protocols import Device
+from oildrop.workloads.registry import make_serve_task
+from oildrop.workloads.served_protocols import (
     Drafting,
     Drafts,
     EngineTime,
@@ -42,7 +44,6 @@ from oildrop.workloads.protocols import (
     ServeTask,
     Timed,
 )
-from oildrop.workloads.registry import make_serve_task
 from oildrop.workloads.weights_hash import weights_sha256
 
 LOAD_SHARE = 0.8

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from oildrop.rules.rulebook import Bounds
+from oildrop.rules.rulebook_parts import Bounds
 
 
 def bounds_text(bounds: Bounds) -> str:

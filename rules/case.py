@@ -11,7 +11,8 @@ from oildrop.rules.events import Event
 from oildrop.rules.evidence import EvaluationTable, Evidence
 from oildrop.rules.formulas.quality import excess_loss
 from oildrop.rules.metered import Metered
-from oildrop.rules.rulebook import Benchmark, Rulebook, Terms, Tier
+from oildrop.rules.rulebook import Benchmark, Rulebook, Tier
+from oildrop.rules.rulebook_parts import Terms
 from oildrop.rules.served import UNFINISHED, Served
 from oildrop.rules.statistics import Estimate, wilson_interval
 from oildrop.rules.timeline import EvaluationMark, Timeline, timeline_of

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from oildrop.rules import keys
 from oildrop.rules.case import Case
 from oildrop.rules.records import Record
-from oildrop.rules.rulebook import Bounds
+from oildrop.rules.rulebook_parts import Bounds
 from oildrop.rules.served import Served
 
 QUANTILES = 100

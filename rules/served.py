@@ -13,7 +13,7 @@ from functools import cached_property
 
 from oildrop.rules.evidence import RequestTable
 from oildrop.rules.formulas.latency import rate_per_s, time_per_output_token_s
-from oildrop.rules.rulebook import Bounds
+from oildrop.rules.rulebook_parts import Bounds
 
 OK = "ok"
 UNFINISHED = "unfinished"

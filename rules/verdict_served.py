@@ -9,7 +9,7 @@ from oildrop.rules.bounds_text import bounds_text
 from oildrop.rules.case import Case
 from oildrop.rules.formulas.early_stopping import is_enough, least_queries, least_queries_for_estimate
 from oildrop.rules.outcomes import Verdict
-from oildrop.rules.rulebook import Bounds, Terms
+from oildrop.rules.rulebook_parts import Bounds, Terms
 from oildrop.rules.served import Served
 
 

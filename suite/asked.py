@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from oildrop.rules.errors import UsageError
 from oildrop.rules.records import Scalar
-from oildrop.rules.rulebook import Benchmark, Terms, Tier
+from oildrop.rules.rulebook import Benchmark, Tier
+from oildrop.rules.rulebook_parts import Terms
 from oildrop.rules.settings import Resolved, nearest
 from oildrop.workloads.lm_generate.shared_beginnings import require_own_tokens, shared_tokens
 

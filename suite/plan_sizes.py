@@ -12,7 +12,8 @@ from oildrop.rules.formulas.memory import DecoderSize, TrainMemory, train_memory
 from oildrop.rules.formulas.roofline import MFU_RANGE, Work, decoder_step_moved_bytes
 from oildrop.rules.records import Scalar
 from oildrop.rules.reference import batch_in, batch_key
-from oildrop.rules.rulebook import Benchmark, DevicePeaks, Schedule, Tier
+from oildrop.rules.rulebook import Benchmark, DevicePeaks, Tier
+from oildrop.rules.rulebook_parts import Schedule
 
 USABLE_SHARE = 0.9
 """Share of a part's memory that a plan counts on; driver, libraries, workspace and fragmentation take the rest.

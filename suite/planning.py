@@ -18,7 +18,8 @@ from oildrop.rules.errors import UsageError
 from oildrop.rules.identity import rulebook_seed, set_id, workload_id
 from oildrop.rules.loading import load_rulebook
 from oildrop.rules.records import Limits, Process, RunSpec
-from oildrop.rules.rulebook import Rulebook, Terms
+from oildrop.rules.rulebook import Rulebook
+from oildrop.rules.rulebook_parts import Terms
 from oildrop.rules.settings import find_benchmark, nearest
 from oildrop.rules.system import System
 from oildrop.suite.naming import boot_id, new_run_id, repeat_command, utc_now

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from oildrop.rules.rulebook import Terms
+from oildrop.rules.rulebook_parts import Terms
 
 RATE_ONLY = frozenset({"target_missed", "timeout", "oom"})
 """Outcomes that a lower rate may mend."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from oildrop.rules.errors import UsageError
 from oildrop.rules.records import RunSpec
-from oildrop.rules.rulebook import Benchmark, Range
+from oildrop.rules.rulebook import Benchmark
+from oildrop.rules.rulebook_parts import Range
 
 DOCUMENT = "data.document_tokens"
 LENGTHS = ("requests.prompt_tokens", "requests.output_tokens")

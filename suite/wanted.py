@@ -9,7 +9,8 @@ from oildrop.harness.ranks.launch import devices_of
 from oildrop.rules.errors import UsageError
 from oildrop.rules.records import Scalar
 from oildrop.rules.reference import batch_in, batch_key
-from oildrop.rules.rulebook import Benchmark, Rulebook, Terms
+from oildrop.rules.rulebook import Benchmark, Rulebook
+from oildrop.rules.rulebook_parts import Terms
 from oildrop.rules.settings import Resolved, find_benchmark, nearest, resolve
 from oildrop.suite.asked import require_served, served_changes, terms_of
 from oildrop.suite.request import RunRequest

@@ -15,7 +15,8 @@ from oildrop.workloads.assessed import Kept, assessed
 from oildrop.workloads.engine import Inputs, Weights
 from oildrop.workloads.forward import Forward, batch_sizes
 from oildrop.workloads.gates import changes_the_model, gate_changes, judged
-from oildrop.workloads.protocols import Assessment, Device, Emission, RequestSize, Settings
+from oildrop.workloads.protocols import Device, Settings
+from oildrop.workloads.served_protocols import Assessment, Emission, RequestSize
 
 STRICT = {"execution.dtype": "fp32"}
 """Settings of the engine that the strict gates ask."""

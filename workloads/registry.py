@@ -7,7 +7,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from oildrop.rules.errors import Unsupported
-from oildrop.workloads.protocols import Device, ServeTask, Settings, TrainTask
+from oildrop.workloads.protocols import Device, Settings, TrainTask
+from oildrop.workloads.served_protocols import ServeTask
 
 if TYPE_CHECKING:
     from oildrop.workloads.calibrate.kernels import Kernels

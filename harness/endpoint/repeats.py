@@ -11,7 +11,7 @@ from oildrop.harness.endpoint.answer import Answer
 from oildrop.harness.endpoint.openai import PATHS, request_body
 from oildrop.harness.endpoint.settled import WARM_UP_INDEX, Settled
 from oildrop.harness.repeats import CANDIDATES, LONGEST_S, Repeats, pairs_of
-from oildrop.workloads.protocols import RequestSize
+from oildrop.workloads.served_protocols import RequestSize
 
 FIRST_INDEX = WARM_UP_INDEX + 1
 """Number of the first of these requests: no timed one has it."""

@@ -39,7 +39,7 @@ from oildrop.rules.errors import OildropError, Unsupported
 from oildrop.rules.evidence import RequestTable
 from oildrop.rules.formulas.arrivals import schedule_ns
 from oildrop.rules.records import RunSpec
-from oildrop.rules.rulebook import Terms
+from oildrop.rules.rulebook_parts import Terms
 
 LAST_WORDS_S = 5.0
 """Kept back from the deadline, to write down what was measured."""

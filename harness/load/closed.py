@@ -8,7 +8,7 @@ from oildrop.harness.load.ledger import Ledger
 from oildrop.harness.load.plan import LoadPlan
 from oildrop.harness.load.progress import Progress
 from oildrop.harness.load.stops import DEADLINE, MINIMUM
-from oildrop.workloads.protocols import ServeTask
+from oildrop.workloads.served_protocols import ServeTask
 
 
 def closed_loop(

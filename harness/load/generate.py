@@ -12,7 +12,7 @@ from oildrop.harness.load.offline import offline
 from oildrop.harness.load.open import open_loop
 from oildrop.harness.load.plan import ARRIVALS, LoadPlan
 from oildrop.harness.load.progress import Progress
-from oildrop.workloads.protocols import ServeTask
+from oildrop.workloads.served_protocols import ServeTask
 
 
 def generate(

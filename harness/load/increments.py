@@ -16,7 +16,7 @@ from oildrop.results.bundle.request_arrays import RequestArrays
 from oildrop.rules.errors import OildropError
 from oildrop.rules.evidence import RequestTable
 from oildrop.rules.served import OK, UNFINISHED
-from oildrop.workloads.protocols import RequestSize
+from oildrop.workloads.served_protocols import RequestSize
 
 TRUNCATED = "truncated"
 OVERLONG = "overlong"

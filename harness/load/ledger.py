@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from oildrop.workloads.protocols import Emission
+from oildrop.workloads.served_protocols import Emission
 
 
 class Released(Protocol):

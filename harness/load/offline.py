@@ -8,7 +8,7 @@ from oildrop.harness.load.ledger import Ledger
 from oildrop.harness.load.plan import LoadPlan
 from oildrop.harness.load.progress import Progress
 from oildrop.harness.load.stops import DEADLINE, MINIMUM
-from oildrop.workloads.protocols import ServeTask
+from oildrop.workloads.served_protocols import ServeTask
 
 GROWTH = 8
 """A block is a share of all that was issued before: at most so much of a run is its end, in which batches run empty."""

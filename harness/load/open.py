@@ -9,7 +9,7 @@ from oildrop.harness.load.ledger import Ledger
 from oildrop.harness.load.plan import LoadPlan
 from oildrop.harness.load.progress import Progress
 from oildrop.harness.load.stops import DEADLINE, DRAIN, MINIMUM, OVERFLOW
-from oildrop.workloads.protocols import ServeTask
+from oildrop.workloads.served_protocols import ServeTask
 
 IDLE_S = 0.25
 """Longest wait for an arrival before the generator shows that it lives."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from oildrop.rules.errors import UsageError
 from oildrop.rules.formulas.arrivals import schedule_ns
-from oildrop.rules.rulebook import Bounds, Terms
+from oildrop.rules.rulebook_parts import Bounds, Terms
 
 NS_PER_S = 10**9
 

@@ -13,7 +13,7 @@ from oildrop.rules.measures.served_devices import devices_that_served
 from oildrop.rules.measures.served_latency import NO_TABLE, NO_TOKENS
 from oildrop.rules.prefix_cache import declares_cache
 from oildrop.rules.records import Metric
-from oildrop.rules.rulebook import Bounds
+from oildrop.rules.rulebook_parts import Bounds
 from oildrop.rules.served import Served
 
 FORMULAS = {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from oildrop.rules.bounds_text import bounds_text
-from oildrop.rules.rulebook import Benchmark, Rulebook, Terms, Tier
+from oildrop.rules.rulebook import Benchmark, Rulebook, Tier
+from oildrop.rules.rulebook_parts import Terms
 from oildrop.site.pages.boards import Board
 from oildrop.site.pages.formats import count_text
 

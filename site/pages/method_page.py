@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from oildrop.rules.catalogue import CATALOGUE
 from oildrop.rules.outcomes import MEANINGS
-from oildrop.rules.rulebook import Benchmark, Range, Reference, Rulebook, Schedule, Tier
+from oildrop.rules.rulebook import Benchmark, Reference, Rulebook, Tier
+from oildrop.rules.rulebook_parts import Range, Schedule
 from oildrop.rules.statistics import PROVISIONAL_RUNS, RANKED_RUNS
 from oildrop.site.pages.addresses import slug
 from oildrop.site.pages.context import Site

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from oildrop.rules.bounds_text import bounds_text
-from oildrop.rules.rulebook import Benchmark, Gates, Rulebook, Terms
+from oildrop.rules.rulebook import Benchmark, Rulebook
+from oildrop.rules.rulebook_parts import Gates, Terms
 from oildrop.site.pages import labels
 from oildrop.site.pages.formats import count_text
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from oildrop.results.rows import RunRow
 from oildrop.rules.digest_served import QUANTILES, ServedDigest
-from oildrop.rules.rulebook import Bounds
+from oildrop.rules.rulebook_parts import Bounds
 from oildrop.site.pages.line_charts import LineChart
 
 MS = 1e3

@@ -11,7 +11,8 @@ from oildrop.suite.cli.output import print_table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from oildrop.rules.rulebook import Benchmark, Terms
+    from oildrop.rules.rulebook import Benchmark
+    from oildrop.rules.rulebook_parts import Terms
 
 
 def print_scenarios(console: Console, benchmark: Benchmark) -> None:

@@ -11,7 +11,7 @@ from oildrop.harness.bandwidth import copy_times_s, read_times_s
 from oildrop.harness.ceilings import Bench
 from oildrop.harness.meters.isolation import Answer
 from oildrop.rules.records import RunSpec
-from oildrop.rules.rulebook import Calibration
+from oildrop.rules.rulebook_parts import Calibration
 
 TERMS = Calibration(repeats=3, repeat_s=0.1, widths=(8, 16, 32, 64), longest_product_s=1.0, buffer_bytes=4096)
 

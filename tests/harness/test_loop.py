@@ -10,7 +10,7 @@ import pytest
 
 from oildrop.harness.loop import TrainPlan, steps_to_evaluation, train
 from oildrop.harness.null_task import NullDevice, NullTask
-from oildrop.rules.rulebook import Schedule
+from oildrop.rules.rulebook_parts import Schedule
 from oildrop.workloads.protocols import Evaluation
 
 

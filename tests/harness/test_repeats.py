@@ -9,7 +9,7 @@ import pytest
 
 from oildrop.harness.null_serve import NullServe
 from oildrop.harness.repeats import CANDIDATES, is_probed, look_for_cache, pairs_of
-from oildrop.workloads.protocols import Emission, RequestSize
+from oildrop.workloads.served_protocols import Emission, RequestSize
 
 MS = 1_000_000
 

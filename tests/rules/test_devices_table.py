@@ -47,8 +47,29 @@ def test_units_are_plausible_and_each_row_has_its_source(part):
     assert part.tdp_w is None or 50 < part.tdp_w < 1500
     assert part.memory_bytes is None or part.memory_bytes % 2**30 == 0
     assert part.memory_bytes is None or 8 <= part.memory_bytes / 2**30 <= 512
-    assert len(part.source) > 10
     assert date(2017, 1, 1) < date.fromisoformat(part.date)
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+def test_each_source_says_in_what_text_the_figures_were_read(part):
+    document, seen = part.source.split("; seen: ")
+    assert len(document) > 10
+    assert re.match(r"vendor's text\b|second-hand, \w", seen)
+
+
+DERIVED = re.compile(r"derived: fp16 = (\d+) units x (\d+) FLOP x ([\d.]+) GHz")
+
+
+def test_derived_peaks_are_the_product_that_their_source_shows():
+    derived = {part.name: DERIVED.search(part.source) for part in PARTS if "derived: " in part.source}
+    assert len(derived) == 10 and all(derived.values())
+    for part in PARTS:
+        if part.name in derived:
+            units, flop, ghz = derived[part.name].groups()
+            product = int(units) * int(flop) * float(ghz) * 1e9
+            peaks = part.peak_flop_per_s
+            assert peaks["fp16"] == pytest.approx(product, rel=1e-3)
+            assert peaks.get("fp8", 2 * product) == pytest.approx(2 * product, rel=1e-3)
 
 
 def test_each_driver_name_leads_to_one_part():
@@ -86,7 +107,7 @@ def test_each_driver_name_leads_to_one_part():
         ("AMD Instinct MI300A", 228, 2048, 2.100e9, 0.005),
         ("AMD Instinct MI325X", 304, 2048, 2.100e9, 0.005),
         ("AMD Instinct MI350X", 256, 4096, 2.200e9, 0.005),
-        ("AMD Radeon RX 7900 XT", 84, 512, 2.394e9, 0.005),
+        ("AMD Radeon RX 7900 XT", 84, 512, 2.400e9, 0.005),
         ("AMD Radeon RX 7900 XTX", 96, 512, 2.500e9, 0.005),
         ("AMD Radeon RX 9070", 56, 1024, 2.520e9, 0.005),
         ("AMD Radeon RX 9070 XT", 64, 1024, 2.970e9, 0.005),
@@ -124,6 +145,7 @@ def test_peaks_equal_units_times_work_a_cycle_times_clock(name, units, flop_per_
         ("NVIDIA GeForce RTX 5070 Ti", 8960, 2.452e9),
         ("NVIDIA GeForce RTX 5080", 10752, 2.617e9),
         ("AMD Radeon RX 7900 XTX", 12288, 2.500e9),
+        ("AMD Radeon RX 9070", 7168, 2.520e9),
         ("AMD Radeon RX 9070 XT", 8192, 2.970e9),
     ],
 )

@@ -8,7 +8,8 @@ import pytest
 
 from oildrop.rules.errors import RulebookError, UsageError
 from oildrop.rules.loading import load_rulebook, parse_rulebook
-from oildrop.rules.rulebook import Rulebook, Schedule
+from oildrop.rules.rulebook import Rulebook
+from oildrop.rules.rulebook_parts import Schedule
 from oildrop.rules.settings import resolve
 
 

@@ -16,19 +16,8 @@ from oildrop.rules.digest import CurvePoint, MeterStatus, RunDigest, Trace
 from oildrop.rules.phases import PhaseSpan
 from oildrop.rules.records import Finding, Judgement, Limits, Metric, RunSpec
 from oildrop.rules.reference import Reference, ReferencePoint, ReferenceRun
-from oildrop.rules.rulebook import (
-    Benchmark,
-    DevicePeaks,
-    Division,
-    Gates,
-    Quality,
-    Range,
-    Rule,
-    Rulebook,
-    Schedule,
-    Source,
-    Tier,
-)
+from oildrop.rules.rulebook import Benchmark, DevicePeaks, Division, Rule, Rulebook, Tier
+from oildrop.rules.rulebook_parts import Gates, Quality, Range, Schedule, Source
 from oildrop.rules.system import Accelerator, Cpu, Memory, OperatingSystem, Software, System
 
 NO_METER = "no meter of this machine answers: no RAPL domain is readable and no accelerator was found"

@@ -13,7 +13,8 @@ from oildrop.rules.digest_served import Distribution, ServedDigest, quantiles
 from oildrop.rules.loading import load_rulebook
 from oildrop.rules.phases import PhaseSpan
 from oildrop.rules.records import Judgement, Limits, Metric, RunSpec
-from oildrop.rules.rulebook import Bounds, Rulebook
+from oildrop.rules.rulebook import Rulebook
+from oildrop.rules.rulebook_parts import Bounds
 from oildrop.rules.system import System
 
 GENERATE = load_rulebook().benchmarks["lm-generate"]

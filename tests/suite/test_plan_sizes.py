@@ -6,7 +6,8 @@ import pytest
 
 from oildrop.rules.errors import UsageError
 from oildrop.rules.loading import load_rulebook
-from oildrop.rules.rulebook import DevicePeaks, Rulebook, Schedule
+from oildrop.rules.rulebook import DevicePeaks, Rulebook
+from oildrop.rules.rulebook_parts import Schedule
 from oildrop.rules.settings import resolve
 from oildrop.rules.system import Accelerator
 from oildrop.suite.plan_advice import advice

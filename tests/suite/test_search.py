@@ -9,7 +9,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oildrop.rules.rulebook import Terms
+from oildrop.rules.rulebook_parts import Terms
 from oildrop.suite.search import STEP_DOWN, Done, Search, Step, bracket, next_step, search_of
 
 rates = st.floats(min_value=0.01, max_value=1e6)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from oildrop.workloads.engine import Inputs, Weights
 from oildrop.workloads.forward import Forward, batch_sizes, filled, pieces, weight_bytes
 from oildrop.workloads.one_pass import OnePass
-from oildrop.workloads.protocols import Assessment, RequestSize, Settings
+from oildrop.workloads.protocols import Settings
+from oildrop.workloads.served_protocols import Assessment, RequestSize
 
 SETTINGS: dict[str, Any] = {
     "execution.slots": 4,

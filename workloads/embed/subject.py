@@ -19,7 +19,8 @@ from oildrop.workloads.embed.requests import Requests, padded
 from oildrop.workloads.engine import Inputs, Weights
 from oildrop.workloads.forward import Forward, pieces, weight_bytes
 from oildrop.workloads.gates import relative_rms
-from oildrop.workloads.protocols import Assessment, RequestSize, Settings
+from oildrop.workloads.protocols import Settings
+from oildrop.workloads.served_protocols import Assessment, RequestSize
 
 READY_REQUESTS = 2**14
 """Sentences that are made before the clock."""

@@ -16,7 +16,8 @@ from oildrop.workloads.gates import relative_rms
 from oildrop.workloads.image_classify import data, reference
 from oildrop.workloads.image_infer.requests import Requests
 from oildrop.workloads.kept_weights import read_checkpoint
-from oildrop.workloads.protocols import Assessment, RequestSize, Settings
+from oildrop.workloads.protocols import Settings
+from oildrop.workloads.served_protocols import Assessment, RequestSize
 
 TIE = 1e-4
 """Classes whose logits are this near the largest count as the likeliest too: fp32 may order them otherwise."""

@@ -14,7 +14,7 @@ from oildrop.workloads.lm_generate.batcher import Batcher, Waiting
 from oildrop.workloads.lm_generate.disaggregated import Disaggregated
 from oildrop.workloads.lm_generate.sampling import Sampler
 from oildrop.workloads.lm_generate.shapes import AHEAD_GROUPS
-from oildrop.workloads.protocols import Emission
+from oildrop.workloads.served_protocols import Emission
 
 
 class AheadBatcher(Batcher):

@@ -18,7 +18,7 @@ from oildrop.rules.errors import UsageError
 from oildrop.workloads.generator import Generator, Tokens
 from oildrop.workloads.lm_generate.sampling import Sampler
 from oildrop.workloads.lm_generate.stopwatch import Stopwatch
-from oildrop.workloads.protocols import Emission
+from oildrop.workloads.served_protocols import Emission
 
 
 @dataclass(frozen=True, kw_only=True)

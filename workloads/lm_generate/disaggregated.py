@@ -22,7 +22,8 @@ from oildrop.rules.errors import OildropError, Unsupported
 from oildrop.workloads.engine import Weights
 from oildrop.workloads.generator import Generator, Tokens
 from oildrop.workloads.link import Mailbox, Message
-from oildrop.workloads.protocols import Settings, Transfers
+from oildrop.workloads.protocols import Settings
+from oildrop.workloads.served_protocols import Transfers
 
 
 @dataclass(frozen=True)

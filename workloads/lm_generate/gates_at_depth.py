@@ -6,7 +6,6 @@ Shape suffixes: B rows of one call, S = T + 1 tokens of a document with its star
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +13,8 @@ from numpy.typing import NDArray
 from oildrop.workloads.gates import relative_rms
 from oildrop.workloads.generator import Tokens
 from oildrop.workloads.lm_generate.at_depth import NOTHING, AtDepth
+from oildrop.workloads.lm_generate.gate_case import ServeCase
 from oildrop.workloads.lm_pretrain.reference import log_softmax
-
-if TYPE_CHECKING:
-    from oildrop.workloads.lm_generate.gates import ServeCase
 
 
 def depth_difference(generator: AtDepth, case: ServeCase, slots: int, at_once: int) -> float:

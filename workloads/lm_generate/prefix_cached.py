@@ -22,7 +22,8 @@ from oildrop.rules.errors import Unsupported
 from oildrop.workloads.engine import Weights
 from oildrop.workloads.generator import CacheRow, Generator, Tokens
 from oildrop.workloads.lm_generate.shapes import positions_of, prompt_buckets
-from oildrop.workloads.protocols import PromptTokens, Settings
+from oildrop.workloads.protocols import Settings
+from oildrop.workloads.served_protocols import PromptTokens
 
 BLOCK = 16
 """Tokens by which beginnings are told apart: as many as in a block of vLLM's cache, so that the same prompts hit."""

@@ -15,7 +15,8 @@ from oildrop.workloads.lm_generate.draft import Draft
 from oildrop.workloads.lm_generate.replay import Replay
 from oildrop.workloads.lm_generate.requests import Requests
 from oildrop.workloads.lm_pretrain.reference import log_softmax
-from oildrop.workloads.protocols import Assessment, Settings
+from oildrop.workloads.protocols import Settings
+from oildrop.workloads.served_protocols import Assessment
 
 Logits = NDArray[np.floating]
 

@@ -18,7 +18,8 @@ from oildrop.rules.errors import UsageError
 from oildrop.workloads.integers import WORDS_PER_BLOCK, raw_words
 from oildrop.workloads.lm_generate.shared_beginnings import shared_tokens
 from oildrop.workloads.lm_pretrain.source import Source
-from oildrop.workloads.protocols import RequestSize, Settings
+from oildrop.workloads.protocols import Settings
+from oildrop.workloads.served_protocols import RequestSize
 
 BLOCK_REQUESTS = 1024
 """Prompts made at once: enough that the generator's cost a call is spread thin."""

@@ -30,15 +30,14 @@ from oildrop.workloads.lm_generate.shared_beginnings import source_of
 from oildrop.workloads.lm_generate.speculative import SpeculativeBatcher, batcher_of
 from oildrop.workloads.lm_generate.traffic import cache_bytes, weight_bytes
 from oildrop.workloads.lm_pretrain import reference
-from oildrop.workloads.protocols import (
+from oildrop.workloads.protocols import Device, Settings
+from oildrop.workloads.served_protocols import (
     Assessment,
-    Device,
     Drafts,
     Emission,
     EngineTime,
     PromptTokens,
     RequestSize,
-    Settings,
     Transfers,
 )
 

@@ -20,7 +20,7 @@ from oildrop.workloads.lm_generate.batcher import Batcher, Row
 from oildrop.workloads.lm_generate.disaggregated import Disaggregated
 from oildrop.workloads.lm_generate.draft import Draft
 from oildrop.workloads.lm_generate.sampling import Sampler
-from oildrop.workloads.protocols import Drafts, Emission
+from oildrop.workloads.served_protocols import Drafts, Emission
 
 
 class SpeculativeBatcher(Batcher):

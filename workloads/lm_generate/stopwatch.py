@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from oildrop.workloads.protocols import EngineTime
+from oildrop.workloads.served_protocols import EngineTime
 
 Clock = Callable[[], int]
 

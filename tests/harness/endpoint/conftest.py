@@ -19,7 +19,8 @@ from oildrop.results.bundle.requests_merged import merged
 from oildrop.rules.evidence import RequestTable
 from oildrop.rules.loading import load_rulebook
 from oildrop.rules.records import Limits, RunSpec
-from oildrop.rules.rulebook import Benchmark, Terms
+from oildrop.rules.rulebook import Benchmark
+from oildrop.rules.rulebook_parts import Terms
 from oildrop.rules.settings import resolve
 
 

@@ -10,9 +10,9 @@ from oildrop.harness import serving, worker
 from oildrop.harness.null_serve import NullServe
 from oildrop.harness.null_task import NullDevice
 from oildrop.rules import keys
-from oildrop.rules.rulebook import Bounds, Terms
+from oildrop.rules.rulebook_parts import Bounds, Terms
 from oildrop.workloads.kept_weights import DamagedCheckpoint
-from oildrop.workloads.protocols import Emission
+from oildrop.workloads.served_protocols import Emission
 
 way = os.environ["FAKE_WORKER"]
 

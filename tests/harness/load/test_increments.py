@@ -16,7 +16,7 @@ from oildrop.results.bundle.requests import read_requests
 from oildrop.results.bundle.requests_merged import merged
 from oildrop.rules.errors import OildropError
 from oildrop.rules.evidence import RequestTable
-from oildrop.workloads.protocols import Emission, RequestSize
+from oildrop.workloads.served_protocols import Emission, RequestSize
 
 
 def size(index: int) -> RequestSize:

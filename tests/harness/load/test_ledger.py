@@ -7,7 +7,7 @@ import pytest
 from oildrop.harness.load.increments import table_of
 from oildrop.harness.load.ledger import Ledger
 from oildrop.rules.errors import OildropError
-from oildrop.workloads.protocols import Emission, RequestSize
+from oildrop.workloads.served_protocols import Emission, RequestSize
 
 
 def size(index: int) -> RequestSize:

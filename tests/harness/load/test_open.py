@@ -17,7 +17,7 @@ from oildrop.harness.null_serve import NullServe
 from oildrop.rules.errors import UsageError
 from oildrop.rules.evidence import RequestTable
 from oildrop.rules.formulas.arrivals import arrivals_ns
-from oildrop.rules.rulebook import Bounds, Terms
+from oildrop.rules.rulebook_parts import Bounds, Terms
 
 STEP_NS = 1_000_000
 

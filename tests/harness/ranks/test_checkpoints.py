@@ -13,7 +13,7 @@ from oildrop.harness.loop import Kept, Position, TrainPlan, train
 from oildrop.harness.null_task import NullDevice, NullTask
 from oildrop.harness.ranks.checkpoints import Checkpoints, newest, read
 from oildrop.rules import keys
-from oildrop.rules.rulebook import Schedule
+from oildrop.rules.rulebook_parts import Schedule
 from oildrop.workloads.protocols import Evaluation
 
 

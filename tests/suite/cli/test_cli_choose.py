@@ -125,7 +125,10 @@ def test_nothing_within_the_bounds_is_an_answer_too(listed: list[RunRow], capsys
         (["--minimize", "cost", "--provider", "Lamda"], "Lambda"),
         (["--minimize", "cost", "--grid", "Frence"], "France"),
         (["--minimize", "cost", "--price", "1EUR/h", "--electricity", "0.3/kWh"], "give both in one currency"),
-        (["--minimize", "cost", "--scenario", "server"], "lm-pretrain nano have no scenario; leave --scenario server out"),
+        (
+            ["--minimize", "cost", "--scenario", "server"],
+            "lm-pretrain nano have no scenario; leave --scenario server out",
+        ),
         (["--minimize", "cost", "--prices", "/nonexistent.toml"], "No such file"),
     ],
 )

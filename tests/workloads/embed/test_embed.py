@@ -17,8 +17,8 @@ from oildrop.workloads.embed import packaged, reference
 from oildrop.workloads.embed.requests import Requests
 from oildrop.workloads.embed.subject import Embed, codes
 from oildrop.workloads.kept_weights import DamagedCheckpoint
-from oildrop.workloads.protocols import ServeTask
 from oildrop.workloads.registry import make_serve_task
+from oildrop.workloads.served_protocols import ServeTask
 from oildrop.workloads.weights_hash import weights_sha256
 
 Patch = pytest.MonkeyPatch

@@ -14,8 +14,8 @@ from oildrop.rules.errors import OildropError, Unsupported
 from oildrop.workloads.forward import filled
 from oildrop.workloads.image_classify import reference
 from oildrop.workloads.image_infer.subject import ImageInfer
-from oildrop.workloads.protocols import ServeTask
 from oildrop.workloads.registry import make_serve_task
+from oildrop.workloads.served_protocols import ServeTask
 
 Patch = pytest.MonkeyPatch
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from oildrop.harness.devices.opening import open_device
-from oildrop.workloads.lm_generate.gates import measure, serve_case
+from oildrop.workloads.lm_generate.gate_case import serve_case
+from oildrop.workloads.lm_generate.gates import measure
 from oildrop.workloads.lm_generate.serving import unbuilt_generator
 
 FORMS = (("fp32", "as-trained"), ("bf16", "as-trained"), ("bf16", "int8"), ("bf16", "int4"))

@@ -13,7 +13,7 @@ from oildrop.workloads.lm_generate.ahead import AheadBatcher
 from oildrop.workloads.lm_generate.batcher import Batcher, Waiting
 from oildrop.workloads.lm_generate.disaggregated import Read
 from oildrop.workloads.lm_generate.sampling import Greedy
-from oildrop.workloads.protocols import Emission
+from oildrop.workloads.served_protocols import Emission
 
 
 class Pair:

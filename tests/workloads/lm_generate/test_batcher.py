@@ -11,7 +11,7 @@ import pytest
 from oildrop.rules.errors import UsageError
 from oildrop.workloads.lm_generate.batcher import Batcher, Waiting
 from oildrop.workloads.lm_generate.sampling import Greedy
-from oildrop.workloads.protocols import EngineTime
+from oildrop.workloads.served_protocols import EngineTime
 
 
 class Counting:

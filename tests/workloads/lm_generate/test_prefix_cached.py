@@ -13,12 +13,13 @@ import pytest
 from oildrop.rules.errors import Unsupported
 from oildrop.workloads.generator import Generator, Tokens
 from oildrop.workloads.lm_generate.batcher import Batcher, Waiting
-from oildrop.workloads.lm_generate.gates import measure, serve_case
+from oildrop.workloads.lm_generate.gate_case import serve_case
+from oildrop.workloads.lm_generate.gates import measure
 from oildrop.workloads.lm_generate.prefix_cached import BLOCK, LEAST_KEPT, PrefixCached, RowKeeper, prefix_cached
 from oildrop.workloads.lm_generate.sampling import Greedy
 from oildrop.workloads.lm_generate.shapes import model_shape
 from oildrop.workloads.lm_pretrain.reference import gate_weights
-from oildrop.workloads.protocols import PromptTokens
+from oildrop.workloads.served_protocols import PromptTokens
 
 LONG = {
     "data.document_tokens": 64, "requests.prompt_tokens_max": 48, "requests.output_tokens_max": 10,

@@ -20,7 +20,7 @@ from oildrop.workloads.lm_generate.draft import draft_settings
 from oildrop.workloads.lm_generate.serving import LmGenerate, make_task
 from oildrop.workloads.lm_generate.shapes import model_shape
 from oildrop.workloads.lm_pretrain.reference import gate_weights
-from oildrop.workloads.protocols import Drafts
+from oildrop.workloads.served_protocols import Drafts
 
 DEVICE: Any = SimpleNamespace(backend="torch-cpu", handle=torch.device("cpu"))
 SIZES = {"layers": 1, "width": 16, "heads": 2, "key_value_heads": 1, "hidden": 24}

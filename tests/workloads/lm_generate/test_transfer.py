@@ -26,7 +26,7 @@ from oildrop.workloads.lm_generate.prefill_reader import answer
 from oildrop.workloads.lm_generate.sampling import Greedy
 from oildrop.workloads.lm_generate.shapes import AHEAD_GROUPS, area_bytes, model_shape
 from oildrop.workloads.lm_pretrain.reference import gate_weights
-from oildrop.workloads.protocols import Transfers
+from oildrop.workloads.served_protocols import Transfers
 
 DEVICE: Any = SimpleNamespace(backend="torch-cpu", handle=torch.device("cpu"))
 PROMPT_TOKENS = (3, 12, 7, 1, 9, 12)

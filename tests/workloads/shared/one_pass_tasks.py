@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from oildrop.workloads.protocols import ServeTask
 from oildrop.workloads.registry import make_serve_task
+from oildrop.workloads.served_protocols import ServeTask
 
 
 def device(framework: str) -> Any:
