@@ -76,7 +76,7 @@ def test_currencies_never_mix():
     assert prices_of([row()], [euro]).of("ffff", "X") == "X has a price in USD and none in EUR; currencies never mix"
     with pytest.raises(UsageError, match="EUR and USD: currencies never mix"):
         prices_of([], [euro, parse_price("2/h", ["abcd"])])
-    with pytest.raises(UsageError, match="never mix"):
+    with pytest.raises(UsageError, match="give both in one currency"):
         parse_electricity("0.3EUR/kWh", "USD")
     assert parse_electricity("0.3 eur/kWh", "EUR") == 0.3
     assert prices_of([row(currency="EUR")]).currency == "EUR"
