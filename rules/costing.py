@@ -139,7 +139,9 @@ def cost_metric(kind: Kind, scenario: str | None, attempts: Sequence[Attempt]) -
 def _scoped_by(name: str, rates: Rates) -> str:
     """The judged metric whose scope is also that of `name`."""
     if name.startswith("carbon") or (name.startswith("cost") and rates.electricity_per_kwh is not None):
-        return "energy_per_token_j" if name.endswith(("tokens", "tokens_g")) else "energy_j"
+        if name.endswith(("tokens", "tokens_g")):
+            return "energy_per_token_j"
+        return "energy_attempt_j" if name in ("cost_run", "cost_to_target") else "energy_j"
     return name
 
 
@@ -209,7 +211,7 @@ def _elapsed(attempt: Attempt) -> Figure:
 def _cost_of_attempt(attempt: Attempt, rates: Rates) -> Figure:
     if rates.per_hour is None or attempt.elapsed_s is None:
         return str(rates.why) if rates.per_hour is None else "no known duration"
-    return _plus_electricity(cost_of_time(rates.per_hour, attempt.elapsed_s), attempt, rates, "energy_j", 1.0)
+    return _plus_electricity(cost_of_time(rates.per_hour, attempt.elapsed_s), attempt, rates, "energy_attempt_j", 1.0)
 
 
 def _cost_of_tokens(kind: Kind, attempt: Attempt, rates: Rates) -> Figure:

@@ -1,15 +1,13 @@
 """What runs cost and emit: pure arithmetic on times, rates, energy and prices, in the currency of the price.
 
 An attempt is paid for as long as it held the machine, set-up included, however it ended. So a failure costs what it
-took, and what succeeded must bear it.
+took, and what succeeded must bear it: `cost_to_target/1` is the cost of all attempts over the successes.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-
-from oildrop.rules.statistics import expected_time_to_success_s
 
 HOURS_A_YEAR = 8766.0
 """365.25 days."""
@@ -38,16 +36,6 @@ def cost_per_million(per_hour: float, rate_per_s: float) -> float:
     if not rate_per_s > 0:
         raise ValueError(f"rate {rate_per_s!r}: needs a number above 0")
     return per_hour / 3600 * MILLION / rate_per_s
-
-
-def expected_cost(per_hour: float, elapsed_s: Sequence[float], successes: int) -> float | None:
-    """Cost of one success when attempts repeat until one succeeds (formula cost_to_target/1); None without a success.
-
-    Raises:
-        ValueError: As `expected_time_to_success_s`.
-    """
-    time_s = expected_time_to_success_s(elapsed_s, successes)
-    return None if time_s is None else cost_of_time(per_hour, time_s)
 
 
 def share_of_failures(ok_s: Sequence[float], all_s: Sequence[float]) -> float:

@@ -23,8 +23,6 @@ def rates(per_hour=3.6, **fields):
 def test_each_formula_by_hand():
     assert cost.cost_of_time(3.6, 1000) == pytest.approx(1.0)  # 0.001 a second
     assert cost.cost_per_million(7.2, 2000) == pytest.approx(1.0)  # a million at 2000/s takes 500 s at 0.002 each
-    assert cost.expected_cost(3.6, [100.0, 200.0, 300.0], 2) == pytest.approx(0.3)
-    assert cost.expected_cost(3.6, [100.0], 0) is None
     assert cost.purchase_per_hour(8766.0, 2.0, 0.5) == pytest.approx(1.0)
     assert cost.electricity_cost(7.2e6, 0.3) == pytest.approx(0.6)
     assert cost.carbon_g(1.8e6, 400.0) == pytest.approx(200.0)
@@ -74,16 +72,18 @@ def test_a_failing_run_always_raises_the_expected_cost(ok_s, failed_s, one_more_
 
 
 def test_electricity_and_carbon_come_from_measured_energy_or_are_missing():
-    attempts = [attempt(1000.0, energy_j=3.6e6, energy_per_token_j=0.36, power_w=100.0, requests_per_s=10.0)]
+    measured = {"energy_j": 3.6e6, "energy_attempt_j": 7.2e6, "energy_per_token_j": 0.36}
+    attempts = [attempt(1000.0, **measured, power_w=100.0, requests_per_s=10.0)]
     lit = rates(electricity_per_kwh=0.5, carbon_g_per_kwh=300.0)
-    assert value_of("cost_run", "serve", attempts, lit).value == pytest.approx(1.5)
+    # the whole attempt is paid for, set-up included: 1 for its time, and 2 kWh
+    assert value_of("cost_run", "serve", attempts, lit).value == pytest.approx(2.0)
     assert value_of("cost_run", "serve", attempts, lit).scope == "node"
     assert value_of("carbon_run_g", "serve", attempts, lit).value == pytest.approx(300.0)
     assert value_of("carbon_per_million_tokens_g", "serve", attempts, lit).value == pytest.approx(30.0)
     # a million requests take 1e5 s: 100 of the machine, and 1e7 J = 2.78 kWh
     assert value_of("cost_per_million_requests", "serve", attempts, lit).value == pytest.approx(100 + 1e7 / 3.6e6 * 0.5)
     dark = value_of("cost_run", "serve", [attempt(1000.0)], lit)
-    assert dark.value is None and "no energy_j, so electricity is unknown" in dark.reason
+    assert dark.value is None and "no energy_attempt_j, so electricity is unknown" in dark.reason
     blind = Attempt(ok=True, elapsed_s=1.0, values={"energy_j": None}, reasons={"energy_j": "no meter answers"})
     assert value_of("energy_j", "serve", [blind], lit).reason == "1 of 1 runs: no energy_j (no meter answers)"
     assert "name one with --grid" in value_of("carbon_run_g", "serve", attempts, rates()).reason
