@@ -10,9 +10,10 @@ from oildrop.site.pages import labels
 from oildrop.site.pages.addresses import slug, system_address
 from oildrop.site.pages.boards import Board
 from oildrop.site.pages.ceilings_table import CEILINGS_HEADER, ceiling_lines
+from oildrop.site.pages.configuration_lines import ConfigurationLine, configuration_line
 from oildrop.site.pages.context import Site
 from oildrop.site.pages.formats import bytes_text, number
-from oildrop.site.pages.index_page import ConfigurationLine, configuration_line, run_tally
+from oildrop.site.pages.index_page import run_tally
 
 Facts = list[tuple[str, str]]
 
