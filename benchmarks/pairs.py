@@ -69,7 +69,7 @@ def mean_row(
     """The geometric mean of at least two independent `values`, with Student's t interval on their logs."""
     mean = log_t_interval(values)
     if mean.low is None or mean.high is None:
-        raise ValueError(f"{name}: {len(values)} value has no interval; take at least 2")
+        raise ValueError(f"{name}: {len(values)} values without scatter have no interval; take at least 2 that differ")
     return Row(
         name=name,
         value=mean.value,

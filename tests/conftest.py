@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import random
 import sys
 from collections.abc import Callable
@@ -16,6 +17,9 @@ import pytest
 from oildrop.results.layout import StoreLayout
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# Several test processes share the cores, and OpenMP's threads spin while they wait: each would keep the others waiting.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture(scope="session")

@@ -97,7 +97,7 @@ from pairs import mean_row
 from table import Row
 
 def main():
-    return [mean_row("steady thing", [2.0, 2.0], "s", at_most=3.0)]
+    return [mean_row("steady thing", [2.0, 2.01], "s", at_most=3.0)]
 """
 
 

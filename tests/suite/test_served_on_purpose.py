@@ -69,6 +69,9 @@ def struck(what: str, url: str, store: Path, number: signal.Signals, *, worker: 
     return dict(run)
 
 
+BUSY = {f"R08{number}" for number in range(9)}
+"""What a busy machine did to a run: its tests share their cores with others."""
+
 CASES = (
     ("crash", signal.SIGKILL, True, "the worker was ended by SIGKILL"),
     ("cancelled", signal.SIGINT, False, "stopped by SIGINT"),
@@ -93,4 +96,4 @@ def test_requests_outlive_whoever_is_killed(
     assert metrics["latency_s_p50"]["value"] > 0
     assert metrics["requests_per_s"]["value"] > 0
     assert "R042" in findings or failed == 0
-    assert set(findings) <= {"R042", "R050", "R020", "R021", "R022", "R024", "R026", "R036", "R044"}, findings
+    assert set(findings) <= {"R042", "R050", "R020", "R021", "R022", "R024", "R026", "R036", "R044", *BUSY}, findings

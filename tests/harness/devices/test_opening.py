@@ -87,7 +87,9 @@ def test_the_worker_refuses_a_dtype_before_it_touches_the_task(dtype: str, monke
     monkeypatch.setattr(training, "benchmark_of", lambda spec, emitter: None)
     monkeypatch.setattr(phases, "open_device", lambda backend: SimpleNamespace(backend=backend))
     monkeypatch.setattr(phases, "device_uuids", lambda device: ())
-    spec: Any = SimpleNamespace(backend="torch-cuda", scenario=None, settings={"execution.dtype": dtype})
+    spec: Any = SimpleNamespace(
+        backend="torch-cuda", kind="to_target", scenario=None, settings={"execution.dtype": dtype}
+    )
     sink: Any = SimpleNamespace(emit=emit)
     orders: Any = SimpleNamespace(rank=0)
     claim, reason = worker._attempt(spec, orders, sink, sink)

@@ -231,14 +231,14 @@ def test_a_deadline_leaves_a_table_with_what_was_unfinished(make: Any) -> None:
 
 def test_time_spent_before_the_clock_is_taken_off_the_deadline(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     async def slow(*given: Any) -> Settled:
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(2)
         return await settle(*given)
 
     monkeypatch.setattr("oildrop.harness.endpoint.run.settle", slow)
     with serving(MockServer("good", "silent")) as server:
         begun_s = time.monotonic()
-        made = make(server.url, "concurrency", deadline_s=5.8, scenario__concurrency="2")
-    assert time.monotonic() - begun_s < 1.2  # 0.8 s are for settling and load together
+        made = make(server.url, "concurrency", deadline_s=7.3, scenario__concurrency="2")
+    assert time.monotonic() - begun_s < 3.5  # 2.3 s are for settling and load together
     assert made.table.outcome == ("unfinished", "unfinished")
 
 
