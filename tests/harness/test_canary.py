@@ -78,6 +78,7 @@ def test_a_damaged_memory_is_forgotten(tmp_path: Path, text: str) -> None:
 
 def test_a_store_that_cannot_be_written_does_not_stop_the_run(tmp_path: Path) -> None:
     UsualCanary(tmp_path / "none" / "canary.json", "machine").note(canary(0.01))
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("backend", ["torch-cpu", "jax-cpu", "mlx-cpu"])
