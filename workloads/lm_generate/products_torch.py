@@ -129,7 +129,18 @@ class Int4Packed:
 
     def __call__(self, x_NI: Tensor) -> Tensor:
         """Whatever the number of rows."""
-        return torch.ops.aten._weight_int4pack_mm_for_cpu(x_NI, self._packed, GROUP, self._scale_zero_MO2)
+        return _int4_product(x_NI, self._packed, self._scale_zero_MO2)
+
+
+@torch.library.custom_op("oildrop::int4_product", mutates_args=())
+def _int4_product(x_NI: Tensor, packed: Tensor, scale_zero_MO2: Tensor) -> Tensor:
+    """PyTorch's kernel, closed to Inductor, which loses the group's size where a part of a graph is compiled once."""
+    return torch.ops.aten._weight_int4pack_mm_for_cpu(x_NI, packed, GROUP, scale_zero_MO2)
+
+
+@_int4_product.register_fake
+def _(x_NI: Tensor, packed: Tensor, scale_zero_MO2: Tensor) -> Tensor:
+    return x_NI.new_empty(x_NI.shape[0], scale_zero_MO2.shape[1])
 
 
 def _sums(weight_OI: Tensor, x_1I: Tensor) -> Tensor:

@@ -69,11 +69,14 @@ class TestTorchGenerator(GeneratorContract):
     @pytest.mark.slow
     @pytest.mark.timeout(400)
     @pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")  # Inductor's own
-    def test_a_compiled_step_of_whole_numbers_takes_new_ones(self, tiny_settings: dict[str, Any], case: Case) -> None:
-        declared = {"execution.weights": "int8", "execution.dtype": "bf16", "execution.slots": 1}
+    @pytest.mark.parametrize("scheme", ["int8", "int4"])
+    def test_a_compiled_step_of_whole_numbers_takes_new_ones(
+        self, tiny_settings: dict[str, Any], case: Case, scheme: str
+    ) -> None:
+        declared = {"execution.weights": scheme, "execution.dtype": "bf16", "execution.slots": 1}
         compiled = built(tiny_settings | declared | {"execution.compile": "inductor"})
         for weights in (reference.gate_weights(case.shape, 6, 0.2), case.weights):
             compiled.set_weights(weights)
             found, _ = read_then_say(compiled, case, slots=[0], documents=[0], lengths=[9], steps=12)
-            exact_TV = case.logits_of(as_served(weights, "int8"))[0, 8:21]
+            exact_TV = case.logits_of(as_served(weights, scheme))[0, 8:21]
             assert difference(found[:, 0], exact_TV) < LIMITS["bf16"]
