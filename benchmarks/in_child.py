@@ -18,20 +18,22 @@ from typing import Any
 from decode import decode_against_transformers, decode_bandwidth, transformers_bandwidth
 from our_loop import our_loop
 from pairs import interleaved
-from table import Skipped
+from table import Broken, Skipped
 
 from oildrop.harness.messages import Emitter, Heartbeat
-from oildrop.rules.errors import OildropError, Unsupported
+from oildrop.rules.errors import Unsupported
 
 Values = list[list[float]]
 
 
 def measured(name: str, what: str, framework: str, *numbers: int) -> Values | Skipped:
-    """The values of `what`, one of MEASURES, in `framework`; a reason where it cannot run here."""
+    """The values of `what`, one of MEASURES, in `framework`; a reason where it cannot run here, or did not."""
     command = [sys.executable, __file__, what, framework, *map(str, numbers)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise OildropError(f"{' '.join(command[1:])} ended with {done.returncode}: {done.stderr[-2000:]}")
+        print(f"{' '.join(command[1:])} ended with {done.returncode}: {done.stderr[-2000:]}", file=sys.stderr)
+        last = done.stderr.strip().rpartition("\n")[2]
+        return Broken(name=name, reason=f"ended with {done.returncode}: {last[:200]}")
     found = json.loads(done.stdout.splitlines()[-1])
     return Skipped(name=name, reason=found) if isinstance(found, str) else found
 

@@ -16,7 +16,7 @@ from rich.console import Console
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))  # python -P leaves it out; the scripts share table.py and pairs.py
 
-from table import Row, Skipped, print_table  # noqa: E402
+from table import Broken, Row, Skipped, print_table  # noqa: E402
 
 
 def chosen(folder: Path, words: list[str]) -> list[str]:
@@ -44,7 +44,11 @@ def main(words: list[str], folder: Path = HERE) -> int:
     print_table(rows, console)
     for name in broken:
         console.print(f"{name} ended with an error (above)")
-    return 1 if broken or any(isinstance(row, Row) and row.bound and row.holds is False for row in rows) else 0
+    return 1 if broken or any(map(_is_bad, rows)) else 0
+
+
+def _is_bad(row: Row | Skipped) -> bool:
+    return row.bound != "" and row.holds is False if isinstance(row, Row) else isinstance(row, Broken)
 
 
 if __name__ == "__main__":

@@ -64,12 +64,17 @@ class Skipped:
     reason: str
 
 
+class Broken(Skipped):
+    """A figure whose measurement ended with an error; the others are measured all the same."""
+
+
 def print_table(rows: Iterable[Row | Skipped], console: Console) -> None:
     """Print `rows` with their intervals and verdicts."""
     table = Table("what", "value", "95 % interval", "unit", "n", "bound", "verdict")
     for row in rows:
         if isinstance(row, Skipped):
-            table.add_row(row.name, "", row.reason, "", "", "", "skipped")
+            verdict = "BROKEN" if isinstance(row, Broken) else "skipped"
+            table.add_row(row.name, "", row.reason, "", "", "", verdict)
             continue
         verdict = VERDICTS[row.holds] if row.bound else ""
         interval = f"{row.low:.4g} to {row.high:.4g}"

@@ -12,8 +12,6 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from oildrop.rules.errors import OildropError
-
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 OURS = ("in_child", "our_loop", "pairs", "table")
 
@@ -46,9 +44,16 @@ def test_without_a_compiler_the_compiled_loops_are_skipped_and_the_table_says_wh
     assert "no-such-compiler" in row and row.rstrip("│ ").endswith("skipped")
 
 
-def test_a_child_that_fails_is_an_error_with_what_it_said(module: Any) -> None:
-    with pytest.raises(OildropError, match=r"nothing-like-it.* ended with 1: (.|\n)*KeyError: 'nothing-like-it'"):
-        module("in_child").measured("x", "nothing-like-it", "torch")
+def test_a_child_that_fails_is_a_broken_figure_and_the_others_are_measured(
+    module: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    broken = module("in_child").measured("decoding", "nothing-like-it", "torch")
+    assert isinstance(broken, module("table").Broken) and broken.reason == "ended with 1: KeyError: 'nothing-like-it'"
+    assert "nothing-like-it torch ended with 1" in capfd.readouterr().err
+    out = io.StringIO()
+    module("table").print_table([broken], Console(file=out, width=400))
+    row = next(line for line in out.getvalue().splitlines() if "decoding" in line)
+    assert row.rstrip("│ ").endswith("BROKEN")
 
 
 def test_blocks_keeps_the_edges_of_blocks_and_hands_every_event_on(module: Any) -> None:
