@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from oildrop.rules.records import Record
 from oildrop.rules.statistics import expected_energy_to_success_j
@@ -54,5 +55,6 @@ def say_energies(labels: tuple[str, str], found: tuple[ExpectedEnergy, ExpectedE
     return f"{text}; {labels[0]} over {labels[1]} {a.value_j / b.value_j:.3g}, of which no interval is claimed"
 
 
+@lru_cache(maxsize=64)
 def _unknown(reason: str) -> ExpectedEnergy:
     return ExpectedEnergy(value_j=None, scope=None, reason=reason)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from oildrop.rules.change_points import change_points
 from oildrop.rules.records import Record
 from oildrop.rules.statistics import geometric_mean
-from oildrop.rules.summary import SetRun, is_counted
+from oildrop.rules.summary import SetRun, counted_of
 
 LEAST_SESSIONS = 8
 """Sessions from which a change can show at all: of seven, 2 in 35 orders look like a clean one in the middle."""
@@ -89,7 +89,7 @@ def history_of(metric: str, sittings: Sequence[Sitting]) -> History:
 
 
 def _point(sitting: Sitting) -> SessionPoint:
-    counted = [run for run in sitting.runs if is_counted(run.outcome, run.seeds_chosen)]
+    counted = counted_of(sitting.runs)
     good = [run.value for run in counted if run.outcome == "ok" and run.value is not None and run.value > 0]
     return SessionPoint(
         session_id=sitting.session_id,

@@ -6,6 +6,7 @@ Times are in ascending order, lower is better, and a run that never reached the 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from functools import lru_cache
 from statistics import NormalDist
@@ -43,8 +44,9 @@ def faster_by_rank(sets: Sequence[Times], wanted: BoolMatrix) -> BoolMatrix:
         wanted: Symmetric, without its diagonal.
     """
     first = np.array([times[0] for times in sets])
-    last = np.array([max(filter(math.isfinite, times), default=-math.inf) for times in sets])
-    distinct = np.array([_distinct(times) for times in sets])
+    finite = [_finite(times) for times in sets]
+    last = np.array([times[-1] if times else -math.inf for times in finite])
+    distinct = np.array([len(set(times)) == len(times) for times in finite])
     apart = wanted & (last[:, None] < first) & distinct[:, None] & distinct
     faster: BoolMatrix = apart & _faster_if_apart(sets)
     firsts, seconds = np.nonzero(np.triu(wanted & ~(apart | apart.T), k=1))
@@ -53,14 +55,13 @@ def faster_by_rank(sets: Sequence[Times], wanted: BoolMatrix) -> BoolMatrix:
     return faster
 
 
-def _distinct(times: Times) -> bool:
-    finite = [time for time in times if math.isfinite(time)]
-    return len(set(finite)) == len(finite)
+def _finite(times: Times) -> Times:
+    return times[: bisect_left(times, math.inf)]
 
 
 def _faster_if_apart(sets: Sequence[Times]) -> BoolMatrix:
     """Whether set i is told to be faster than set j, supposed that its finite times all come first."""
-    counts = [(sum(map(math.isfinite, times)), len(times)) for times in sets]
+    counts = [(bisect_left(times, math.inf), len(times)) for times in sets]
     kinds = sorted(set(counts))
     early, late = [_as_if(*kind, 0.0) for kind in kinds], [_as_if(*kind, 1e6) for kind in kinds]
     one, other = np.indices((len(kinds), len(kinds))).reshape(2, -1)
@@ -93,8 +94,8 @@ def _told_exactly(sets: Sequence[Times], firsts: Places, seconds: Places, distan
 
     Where no finite times are equal, all that decides besides the distance is how many there are of each kind.
     """
-    finite = [frozenset(filter(math.isfinite, times)) for times in sets]
-    distinct = [_distinct(times) for times in sets]
+    finite = [frozenset(_finite(times)) for times in sets]
+    distinct = [len(held) == len(_finite(times)) for held, times in zip(finite, sets, strict=True)]
     told = []
     for first, second, away in zip(firsts.tolist(), seconds.tolist(), distance.tolist(), strict=True):
         if distinct[first] and distinct[second] and finite[first].isdisjoint(finite[second]):

@@ -8,7 +8,7 @@ Here the tests run on whole matrices of pairs, as a board of thousands needs.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from oildrop.rules.catalogue import CATALOGUE
 from oildrop.rules.rank_tests import ALPHA, BoolMatrix, Times, faster_by_rank
-from oildrop.rules.statistics import EQUAL, log_step, t_quantile, variance
+from oildrop.rules.statistics import EQUAL, t_quantile
 from oildrop.rules.statistics_two_sets import paired_ratio, rank_sum_test, shows_no_scatter
-from oildrop.rules.summary import SetRun, is_counted
+from oildrop.rules.summary import SetRun, counted_of
 
 Matrix = NDArray[np.float64]
 Key = TypeVar("Key", bound=Hashable)
@@ -53,54 +53,36 @@ def rank_intervals(sets: Sequence[Sequence[SetRun]]) -> list[tuple[int, int]]:
     return list(zip(best.tolist(), worst.tolist(), strict=True))
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Values:
-    """Independent values of one configuration: logarithms, lower is better."""
-
-    logs: Sequence[float]
-    mean: float
-    square: float
-    step: float
-    equal: bool
-
-    @classmethod
-    def of(cls, logs: Sequence[float]) -> _Values:
-        if len(logs) < 2:
-            return cls(logs=logs, mean=math.nan, square=math.nan, step=0.0, equal=False)
-        step = log_step(logs)
-        return cls(
-            logs=logs,
-            mean=math.fsum(logs) / len(logs),
-            square=variance(logs) / len(logs),
-            step=step or 0.0,
-            equal=step is None,
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Entrant:
     """One configuration as the tests take it.
 
     Attributes:
         times: Ascending, lower is better, infinite for a run that did not end ok.
         known: Whether no run is invalid and each that ended ok has a value above 0: of others nothing is claimed.
-        by_run: No values where a run failed, as in `by_session` and `by_seed`.
+        by_run: Logarithms, lower is better; none where a run failed, as in `by_session` and `by_seed`.
+        by_session: Mean logarithm of each session.
         by_seed: Mean logarithm of each seed.
     """
 
     system: frozenset[str]
     times: Times
     known: bool
-    by_run: _Values
-    by_session: _Values
+    by_run: Sequence[float]
+    by_session: Sequence[float]
     by_seed: dict[int | None, float]
 
     @classmethod
     def of(cls, runs: Sequence[SetRun]) -> _Entrant:
-        counted = [run for run in runs if is_counted(run.outcome, run.seeds_chosen)]
-        values = [run.value for run in counted if run.outcome == "ok" and run.value is not None and run.value > 0]
+        counted = counted_of(runs)
+        outcomes = [run.outcome for run in counted]
+        values = [
+            value
+            for run, outcome in zip(counted, outcomes, strict=True)
+            if outcome == "ok" and (value := run.value) is not None and value > 0
+        ]
         sign = 1 if CATALOGUE[str(counted[0].metric)].better == "lower" else -1
-        ok = [run.outcome for run in counted].count("ok")
+        ok = outcomes.count("ok")
         logs = [sign * math.log(value) for value in values] if ok == len(counted) == len(values) else []
         times = values if sign > 0 else [1 / value for value in values]
         times = times + [math.inf] * (len(counted) - len(values))
@@ -108,8 +90,8 @@ class _Entrant:
             system=frozenset([run.system_id for run in counted]),
             times=tuple(sorted(times)),
             known=ok == len(values) and "invalid" not in [run.outcome for run in runs],
-            by_run=_Values.of(logs),
-            by_session=_Values.of(list(_means([run.session_id for run in counted], logs).values())),
+            by_run=logs,
+            by_session=list(_means([run.session_id for run in counted], logs).values()),
             by_seed=_means([run.seed for run in counted], logs),
         )
 
@@ -136,7 +118,7 @@ class _League:
         self.system = np.array([systems[each.system] for each in entrants])
         self.failing = np.array([math.isinf(each.times[-1]) for each in entrants])
         self.known = np.array([each.known for each in entrants])
-        self.sessions = np.array([len(each.by_session.logs) for each in entrants])
+        self.sessions = np.array([len(each.by_session) for each in entrants])
         self.runs_as_units = _Units([each.by_run for each in entrants])
         self.sessions_as_units = _Units([each.by_session for each in entrants])
         self.pairs = _Pairs([each.by_seed for each in entrants])
@@ -174,12 +156,13 @@ class _League:
 class _Units:
     """Welch's test on the logarithms of independent values."""
 
-    def __init__(self, values: Sequence[_Values]) -> None:
-        self.mean = np.array([each.mean for each in values])
-        self.square = np.array([each.square for each in values])
-        self.step = np.array([each.step for each in values])
-        self.equal = np.array([each.equal for each in values])
-        self.freedom = np.array([len(each.logs) - 1 for each in values])
+    def __init__(self, values: Sequence[Sequence[float]]) -> None:
+        self.mean, self.square = np.full((2, len(values)), math.nan)
+        for places, logs in _of_one_length(values):
+            self.mean[places] = logs.mean(axis=1)
+            self.square[places] = logs.var(axis=1, ddof=1) / logs.shape[1]
+        self.step, self.equal = _steps(values)
+        self.freedom = np.array([len(logs) - 1 for logs in values])
 
     def orders(self, rows: slice, columns: slice, mask: BoolMatrix) -> NDArray[np.int8]:
         """As `_League._orders`, of the pairs in `mask` and 0 elsewhere."""
@@ -217,21 +200,19 @@ class _Pairs:
             values = np.array([seeds[place][seed] for place in places[seed]])
             self.held[places[seed], column] = 1
             self.logs[places[seed], column] = values - values.mean()  # small numbers, whose squares stay exact
+        self.squared = self.logs**2
         self.count = np.array([len(logs) for logs in seeds])
-        steps = [log_step(list(logs.values())) if logs else 0.0 for logs in seeds]
-        self.step = np.array([step or 0.0 for step in steps])
-        self.tied = np.array([step is None or step > 0 for step in steps])
+        self.step, equal = _steps([list(logs.values()) for logs in seeds])
+        self.tied = equal | (self.step > 0)
 
     def orders(self, rows: slice, columns: slice) -> tuple[BoolMatrix, NDArray[np.int8], BoolMatrix]:
         """Which pairs are paired, their orders as of `_League._orders`, and which (0 there) must be tested alone."""
-        held, logs = self.held, self.logs
+        held, logs, squared = self.held, self.logs, self.squared
         common = held[rows] @ held[columns].T
         paired = (common >= 2) & (2 * common >= np.minimum(self.count[rows, None], self.count[columns]))
         size = np.maximum(common, 2)
         mean = (logs[rows] @ held[columns].T - held[rows] @ logs[columns].T) / size
-        squares = (
-            (logs**2)[rows] @ held[columns].T + held[rows] @ (logs**2)[columns].T - 2 * logs[rows] @ logs[columns].T
-        )
+        squares = squared[rows] @ held[columns].T + held[rows] @ squared[columns].T - 2 * logs[rows] @ logs[columns].T
         spread = (squares - size * mean**2) / (size - 1)
         reach = np.sqrt(np.maximum(spread, 0) / size) * _critical((size - 1).astype(np.int64))
         away = np.abs(mean)
@@ -239,6 +220,25 @@ class _Pairs:
         alone = (spread < _SURE_VARIANCE) | (partly & (self.tied[rows, None] | self.tied[columns]))
         told = ~alone & (away > reach) & (away > np.maximum(self.step[rows, None], self.step[columns]))
         return paired, np.where(told, np.sign(mean), 0).astype(np.int8), alone
+
+
+def _of_one_length(values: Sequence[Sequence[float]]) -> Iterator[tuple[NDArray[np.intp], Matrix]]:
+    """Places of the lists of each length from two on, and these lists as rows."""
+    lengths = np.array([len(each) for each in values])
+    for length in np.unique(lengths[lengths > 1]).tolist():
+        places = np.flatnonzero(lengths == length)
+        yield places, np.array([values[place] for place in places.tolist()])
+
+
+def _steps(values: Sequence[Sequence[float]]) -> tuple[Matrix, BoolMatrix]:
+    """`statistics.log_step` of every list of logarithms, 0 where it has none; and of which all are equal."""
+    step, equal = np.zeros(len(values)), np.zeros(len(values), dtype=bool)
+    for places, logs in _of_one_length(values):
+        gaps = np.diff(np.sort(logs, axis=1), axis=1)
+        least = np.where(gaps > EQUAL, gaps, math.inf).min(axis=1)
+        equal[places] = np.isinf(least)
+        step[places] = np.where((gaps > EQUAL).all(axis=1) | equal[places], 0.0, least)
+    return step, equal
 
 
 def _paired_order(one: _Entrant, other: _Entrant) -> int:

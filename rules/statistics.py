@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import pairwise
+from operator import sub
 from statistics import NormalDist
 from typing import Literal
 
@@ -76,7 +76,7 @@ def log_t_interval(values: Sequence[float], level: float = LEVEL, resolution: fl
     step = log_step(logs) if resolution is None else resolution / value
     if count < 2 or step is None:
         return Estimate(value=value, low=None, high=None, count=count)
-    reach = max(t_quantile((1 + level) / 2, count - 1) * math.sqrt(variance(logs) / count), step / 2)
+    reach = max(t_quantile((1 + level) / 2, count - 1) * math.sqrt(_variance(logs, mean) / count), step / 2)
     return Estimate(value=value, low=antilog(mean - reach), high=antilog(mean + reach), count=count)
 
 
@@ -86,12 +86,13 @@ def log_step(logs: Sequence[float]) -> float | None:
     The least distance between two that differ, where some are equal; 0 where none are. None where all are equal.
     """
     ordered = sorted(logs)
-    gaps = [after - before for before, after in pairwise(ordered)]
+    gaps = list(map(sub, ordered[1:], ordered))
     if not gaps or min(gaps) > EQUAL:
         return 0.0
     return min((gap for gap in gaps if gap > EQUAL), default=None)
 
 
+@lru_cache(maxsize=4096)
 def wilson_interval(successes: int, trials: int, level: float = LEVEL) -> Estimate:
     """Share of successes (1) with Wilson's score interval, which never leaves 0 to 1.
 
@@ -155,8 +156,12 @@ def logs_of(values: Sequence[float]) -> list[float]:
     """Natural logarithms. Raises ValueError for none, or one value that is not positive and finite."""
     if not values:
         raise ValueError("0 values: needs at least 1")
-    if all([0 < value < math.inf for value in values]):
-        return [math.log(value) for value in values]
+    try:
+        logs = list(map(math.log, values))
+    except ValueError:
+        logs = [math.nan]
+    if math.isfinite(sum(logs)):
+        return logs
     bad = next(value for value in values if not 0 < value < math.inf)
     raise ValueError(f"value {bad!r} has no logarithm: needs a finite number above 0; count it as a failure")
 
@@ -170,8 +175,7 @@ def variance(values: Sequence[float]) -> float:
     """Unbiased sample variance. Raises ValueError for fewer than two values."""
     if len(values) < 2:
         raise ValueError(f"{len(values)} value has no variance: needs at least 2")
-    mean = _mean(values)
-    return math.fsum([(value - mean) ** 2 for value in values]) / (len(values) - 1)
+    return _variance(values, _mean(values))
 
 
 @lru_cache(maxsize=4096)
@@ -193,6 +197,10 @@ def t_two_sided_p(t: float, degrees_of_freedom: float) -> float:
     from scipy.special import stdtr
 
     return float(2 * stdtr(degrees_of_freedom, -abs(t)))
+
+
+def _variance(values: Sequence[float], mean: float) -> float:
+    return math.fsum([(value - mean) ** 2 for value in values]) / (len(values) - 1)
 
 
 def _mean(values: Sequence[float]) -> float:

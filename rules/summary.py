@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Literal
 
 from oildrop.rules.expected_energy import expected_energy
@@ -30,7 +31,7 @@ NO_SCATTER = "{} equal values have no interval: scatter finer than their resolut
 SummaryStanding = Literal["ranked", "provisional", "anecdote", "unranked"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SetRun:
     """What a summary needs of one run.
 
@@ -146,6 +147,13 @@ class Summary(Record):
         return _configuration(self)
 
 
+_LIKENESS = attrgetter(
+    "benchmark", "tier", "division", "backend", "kind", "workload_id", "system_id", "software_id", "scenario",
+    "rate_per_s",
+)  # fmt: skip
+"""Runs that are alike in these are of one configuration; of a hundred thousand runs few need be asked which."""
+
+
 def _configuration(of: SetRun | Summary) -> tuple[str, ...]:
     place = (of.benchmark, of.tier, of.division, of.backend)
     arrivals = (of.scenario,) if of.scenario else ()
@@ -159,14 +167,17 @@ def is_counted(outcome: str, seeds_chosen: bool) -> bool:
     return outcome not in NOT_COUNTED and not seeds_chosen
 
 
+def counted_of(runs: Iterable[SetRun]) -> list[SetRun]:
+    """Those that count, as `is_counted` says."""
+    return [run for run in runs if not run.seeds_chosen and run.outcome not in NOT_COUNTED]
+
+
 def summarise(runs: Iterable[SetRun]) -> tuple[Summary, ...]:
     """One summary for each configuration, ordered by benchmark, tier, division, backend and identities.
 
     Kinds and scenarios without a headline metric (`calibrate`, `probe`) have no summary.
     """
-    groups: dict[tuple[str, ...], list[SetRun]] = {}
-    for run in runs:
-        groups.setdefault(run.configuration, []).append(run)
+    groups = _grouped(runs)
     metrics = {configuration: group[0].metric for configuration, group in groups.items()}
     return tuple(
         _summary(groups[configuration], metric)
@@ -175,11 +186,21 @@ def summarise(runs: Iterable[SetRun]) -> tuple[Summary, ...]:
     )
 
 
+def _grouped(runs: Iterable[SetRun]) -> dict[tuple[str, ...], list[SetRun]]:
+    """Runs by their configuration."""
+    alike: dict[tuple[object, ...], list[SetRun]] = {}
+    for run in runs:
+        alike.setdefault(_LIKENESS(run), []).append(run)
+    groups: dict[tuple[str, ...], list[SetRun]] = {}
+    for group in alike.values():
+        groups.setdefault(group[0].configuration, []).extend(group)
+    return groups
+
+
 def _summary(group: Sequence[SetRun], metric: str) -> Summary:
-    shared = group[0]
-    counted = [run for run in group if is_counted(run.outcome, run.seeds_chosen)]
+    shared, counted = group[0], counted_of(group)
     ok = [run.outcome for run in counted].count("ok")
-    estimate, why_no_estimate = _estimate(counted, metric)
+    estimate, why_no_estimate = _estimate(counted, ok, metric)
     time_s, why_no_time = _expected_time(counted, ok)
     energy = expected_energy([(run.energy_j, run.energy_scope) for run in counted], ok)
     median, why_no_median = _median(counted, ok)
@@ -227,14 +248,13 @@ def _tally(outcomes: Sequence[str]) -> dict[str, int]:
     return {outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))}
 
 
-def _estimate(counted: Sequence[SetRun], metric: str) -> tuple[Estimate | None, str | None]:
+def _estimate(counted: Sequence[SetRun], ok: int, metric: str) -> tuple[Estimate | None, str | None]:
     """The headline over runs that all succeeded, else None and why."""
     if not counted:
         return None, "no run counts"
-    failed = len(counted) - [run.outcome for run in counted].count("ok")
-    if failed:
-        return None, f"{failed} of {len(counted)} runs did not succeed, so {metric} has no estimate"
-    values = [run.value for run in counted if run.value is not None and 0 < run.value < math.inf]
+    if ok < len(counted):
+        return None, f"{len(counted) - ok} of {len(counted)} runs did not succeed, so {metric} has no estimate"
+    values = [value for run in counted if (value := run.value) is not None and 0 < value < math.inf]
     if len(values) < len(counted):
         return None, f"{len(counted) - len(values)} of {len(counted)} runs carry no {metric} above 0"
     estimate = log_t_interval(values)
@@ -248,7 +268,7 @@ def _expected_time(counted: Sequence[SetRun], ok: int) -> tuple[float | None, st
         return None, "no run counts"
     if not ok:
         return None, "no run succeeded, so no time to success can be expected"
-    times_s = [run.elapsed_s for run in counted if run.elapsed_s is not None and 0 <= run.elapsed_s < math.inf]
+    times_s = [time_s for run in counted if (time_s := run.elapsed_s) is not None and 0 <= time_s < math.inf]
     if len(times_s) < len(counted):
         unknown = len(counted) - len(times_s)
         return None, f"expected time to success unknown: {unknown} of {len(counted)} runs have no known duration"
