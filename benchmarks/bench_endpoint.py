@@ -17,7 +17,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import cast
 
@@ -31,6 +31,8 @@ from oildrop.harness.endpoint.openai import PATHS, Extras, request_body
 from oildrop.harness.endpoint.prompts import WORDS, Prompt, Prompts
 from oildrop.harness.endpoint.reserve import Reserve
 from oildrop.harness.endpoint.table import Ledger
+from oildrop.harness.load.heap import quiet_heap
+from oildrop.results.collector import collector_paused
 from oildrop.rules.loading import load_rulebook
 
 MOCK_SERVER = Path(__file__).parents[1] / "tests" / "harness" / "endpoint" / "mock_server.py"
@@ -62,13 +64,13 @@ def paced_rows() -> list[Row | Skipped]:
     """First tokens and times a token beside the server's own stamps of what it sent; a bare socket's beside."""
     first_ms, each_ms, bare_ms = [], [], []
     for _ in range(ROUNDS):
-        with server(pace_s=PACE_S) as port:
+        with server(PACE_S) as port:
             ledger = driven(port, streams=PACED_STREAMS, seconds=PACED_SECONDS)
             came, sent = sorted(row.answer.stamps_ns for row in ledger.rows), stamps(port)
         pairs = list(zip(came, sent, strict=True))
         first_ms.append(percentile_99([abs(ours[0] - theirs[0]) / 1e6 for ours, theirs in pairs]))
         each_ms.append(percentile_99([abs(span_ms(ours) - span_ms(theirs)) / (TOKENS - 1) for ours, theirs in pairs]))
-        with server(pace_s=PACE_S) as port:
+        with server(PACE_S) as port:
             firsts_ns = sorted(bare_firsts_ns(port))
             late_ns = [ours - theirs[0] for ours, theirs in zip(firsts_ns, stamps(port), strict=True)]
         bare_ms.append(percentile_99([late / 1e6 for late in late_ns]))
@@ -165,7 +167,8 @@ def driven(port: int, *, streams: int, seconds: float) -> Ledger:
             client=client, ledger=ledger, load=load, reserve=reserve, keep_texts=False, on_answer=lambda answer: None,
             start_ns=time.monotonic_ns(),
         )  # fmt: skip
-        await driver.run()
+        with quiet_heap(), collector_paused():  # as in a run
+            await driver.run()
         client.close()
 
     asyncio.run(drive())
@@ -190,12 +193,33 @@ def aiperf_rate(executable: str, port: int, tokenizer: Path) -> float:
 
 @contextmanager
 def server(pace_s: float = 0.0) -> Iterator[int]:
-    """The tests' server of completions in a process of its own; its port."""
+    """The tests' server of completions in a process of its own; its port.
+
+    One that keeps a pace has a core of its own, as has who asks: else the kernel lets the server, woken by a request,
+    take the client's core in the middle of its work.
+    """
     command = [sys.executable, "-P", str(MOCK_SERVER), "--pace", str(pace_s)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None and process.stdout is not None
-        yield int(process.stdout.readline())
+        port = int(process.stdout.readline())
+        with cores_apart(process.pid) if pace_s else nullcontext():
+            yield port
         process.stdin.close()
+
+
+@contextmanager
+def cores_apart(pid: int) -> Iterator[None]:
+    """This process and another on a core each, where there are two and the system can be told."""
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_setaffinity") else set()
+    if len(cores) < 2:
+        yield
+        return
+    os.sched_setaffinity(pid, {max(cores)})
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 Everything random in a workload (weights, data, order) comes from NumPy's Philox counter
 generator read as raw 64-bit words, so that no framework's generator and no libm rounding
-enters. A stream is addressed by (seed, name); `advance(n)` on it skips n blocks of four words.
+enters. A stream is addressed by (seed, name).
 
 Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011 (Philox4x64-10).
 """
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from oildrop.rules.formulas.words import WORDS_PER_BLOCK as WORDS_PER_BLOCK
 from oildrop.rules.formulas.words import raw_words as raw_words
-from oildrop.rules.formulas.words import stream as stream
 
 LANE_BITS = 21
 

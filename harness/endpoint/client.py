@@ -1,14 +1,17 @@
 """A streaming HTTP/1.1 client for one server: connections that stay open, one request at a time on each.
 
 No proxy of the environment is used, no redirect followed and nothing sent twice: what the server does is the result.
-An answer's bytes are stamped as the first thing after the read, once a read.
+An answer's bytes are stamped as the first thing after the read, once a read, and looked at only when all that came with
+them to other connections is stamped too: of streams that tick together none waits for another's to be parsed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, cast
@@ -41,11 +44,45 @@ class Receiver(Protocol):
         """It will not be completed."""
 
 
+class Inbox:
+    """What has come to all connections of a client and was stamped, but not looked at.
+
+    A share of it is looked at between two readings of all connections: an answer that ends has the next request sent,
+    and of many that end together the last may be sent long after the first has its first token.
+    """
+
+    SHARE = 8
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[Connection, bytes, int]] = deque()
+
+    def put(self, connection: Connection, data: bytes, now_ns: int) -> None:
+        """Keep it until the event loop has read from every connection that has something."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._work)
+        self._waiting.append((connection, data, now_ns))
+
+    def empty(self) -> None:
+        """Hand on everything, in order."""
+        self._hand_on(len(self._waiting))
+
+    def _work(self) -> None:
+        self._hand_on(math.ceil(len(self._waiting) / self.SHARE))
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._work)
+
+    def _hand_on(self, count: int) -> None:
+        for _ in range(count):
+            connection, data, now_ns = self._waiting.popleft()
+            connection.take_in(data, now_ns)
+
+
 class Connection(asyncio.Protocol):
     """One connection. Between two requests it is idle; `usable` says whether it can take another."""
 
-    def __init__(self) -> None:
+    def __init__(self, inbox: Inbox) -> None:
         self.usable = True
+        self._inbox = inbox
         self._transport: asyncio.Transport | None = None
         self._parser = AnswerParser()
         self._receiver: Receiver | None = None
@@ -65,10 +102,17 @@ class Connection(asyncio.Protocol):
         return self._ended
 
     def data_received(self, data: bytes) -> None:
-        """Stamp, then hand on."""
+        """Stamp, and let it wait for what came to the others."""
         now_ns = time.monotonic_ns()
+        if self._receiver is None:  # nothing was asked: whatever this is, the connection cannot be trusted
+            self.close()
+            return
+        self._inbox.put(self, data, now_ns)
+
+    def take_in(self, data: bytes, now_ns: int) -> None:
+        """Parse what came at `now_ns`, and hand it to the receiver, unless that has its outcome already."""
         receiver = self._receiver
-        if receiver is None:  # nothing was asked: whatever this is, the connection cannot be trusted
+        if receiver is None:
             self.close()
             return
         try:
@@ -86,6 +130,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The other side has closed, in time or not."""
+        self._inbox.empty()
         self.usable = False
         receiver = self._receiver
         if receiver is None:
@@ -98,7 +143,8 @@ class Connection(asyncio.Protocol):
         self._finish(reusable=False)
 
     def give_up(self, outcome: Outcome) -> None:
-        """End the request on it, if one is open, with `outcome`."""
+        """End the request on it, if one is open after all that has come, with `outcome`."""
+        self._inbox.empty()
         if self._receiver is not None:
             self._receiver.failed(outcome)
             self._finish(reusable=False)
@@ -140,6 +186,7 @@ class Client:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     _idle: list[Connection] = field(default_factory=list)
     _open: set[Connection] = field(default_factory=set)
+    _inbox: Inbox = field(default_factory=Inbox)
     _secure: ssl.SSLContext | None = None
 
     async def ask(
@@ -210,7 +257,7 @@ class Client:
             self._secure = ssl.create_default_context()
         async with asyncio.timeout(min(CONNECT_LIMIT_S, self.limit_s)):
             _, connection = await loop.create_connection(
-                Connection, self.address.host, self.address.port, ssl=self._secure
+                lambda: Connection(self._inbox), self.address.host, self.address.port, ssl=self._secure
             )
         self._open.add(connection)
         return connection

@@ -140,6 +140,10 @@ class AnswerParser:
             if size is None:
                 raise MalformedAnswer(f"a chunk's size is {line[:40]!r}")
             length = int(size[1], 16)
+            if length and at + length + 2 <= len(data):  # all of it is here, as it mostly is
+                body.append(data[at : at + length])
+                at += length + 2
+                continue
             self._in_trailers = length == 0
             self._left = length + 2 if length else 0
         return b"".join(body)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
+
+from pydantic_core import from_json
 
 Api = Literal["completions", "chat"]
 
@@ -41,8 +43,7 @@ class Usage:
     completion_tokens: int | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Piece:
+class Piece(NamedTuple):
     """What one event brings.
 
     Attributes:
@@ -75,24 +76,21 @@ def request_body(api: Api, model: str, prompt: str, output_tokens: int, extras: 
 
 def read_piece(data: bytes) -> Piece:
     """What the event with this data says. Raises MalformedEvent."""
-    try:
-        event = json.loads(data.decode())
-    except ValueError as error:
-        raise MalformedEvent(f"{data[:80]!r} is no JSON") from error
+    event = _parsed(data)
     if not isinstance(event, dict):
         raise MalformedEvent(f"{data[:80]!r} is no object")
     if event.get("error"):
         return Piece(error=_error_text(event["error"]))
-    choices = event.get("choices")
+    choices, told = event.get("choices"), event.get("usage")
     if choices is None and "usage" not in event:
         raise MalformedEvent(f"{data[:80]!r} has neither choices nor usage")
-    usage = _usage(event.get("usage"))
+    usage = None if told is None else _usage(told)
     if not choices:
         return Piece(usage=usage)
     if not isinstance(choices, list) or not isinstance(choices[0], dict):
         raise MalformedEvent(f"{data[:80]!r} has no list of choices")
     reason = choices[0].get("finish_reason")
-    return Piece(text=_text(choices[0]), finish_reason=None if reason is None else str(reason), usage=usage)
+    return Piece(_text(choices[0]), None if reason is None else str(reason), usage)
 
 
 def model_names(body: bytes) -> tuple[str, ...]:
@@ -111,6 +109,18 @@ def error_text(body: bytes) -> str:
     except ValueError:
         return " ".join(body.decode("utf-8", "replace").split())[:200]
     return _error_text(said.get("error", said.get("detail", said)) if isinstance(said, dict) else said)
+
+
+def _parsed(data: bytes) -> Any:
+    """The value. The standard library has the last word: pydantic's parser is four times as fast and stricter."""
+    try:
+        return from_json(data)
+    except ValueError:
+        pass
+    try:
+        return json.loads(data.decode())
+    except ValueError as error:
+        raise MalformedEvent(f"{data[:80]!r} is no JSON") from error
 
 
 def _text(choice: dict[str, Any]) -> str:

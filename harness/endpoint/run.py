@@ -7,7 +7,6 @@ its model and what it takes in a request are settled before. Only the client kno
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import resource
 import time
@@ -34,6 +33,7 @@ from oildrop.harness.repeats import is_probed
 from oildrop.harness.served_end import end_of
 from oildrop.harness.serving import terms_of
 from oildrop.results.bundle.request_arrays import load_arrow
+from oildrop.results.collector import collector_paused
 from oildrop.rules import keys
 from oildrop.rules.errors import OildropError, Unsupported
 from oildrop.rules.evidence import RequestTable
@@ -138,16 +138,14 @@ async def _drive(
 async def _timed(driver: Driver, emitter: Emitter, heartbeat: Heartbeat, journal: Journal, limit_s: float) -> str:
     """The load itself, between `run_start` and `run_stop`. Returns why no more was asked."""
     heartbeat.answered = 0
-    gc.disable()  # a collection among thousands of open answers would show as latency
     emitter.emit(keys.RUN_START, at_ns=driver.start_ns)
     emitter.emit(keys.PHASE, "serve", at_ns=driver.start_ns)
     try:
-        async with asyncio.timeout(limit_s):
-            stopped_by = await driver.run()
+        with collector_paused():  # a collection among thousands of open answers would show as latency
+            async with asyncio.timeout(limit_s):
+                stopped_by = await driver.run()
     except TimeoutError:
         stopped_by = DEADLINE
-    finally:
-        gc.enable()
     journal.hold()
     emitter.emit(keys.RUN_STOP, None, {"status": "aborted" if stopped_by == DEADLINE else "success"})
     return stopped_by

@@ -14,7 +14,7 @@ from trust_breakers import TRUST_BREAKERS, slowing_answers
 from oildrop.rules import keys
 from oildrop.rules.checks.serving_checks import idle_gaps_s
 from oildrop.rules.evidence import Problem, Series
-from oildrop.rules.formulas.words import stream
+from oildrop.rules.formulas.words import raw_words
 from oildrop.rules.judge import judge
 from oildrop.rules.served import Served
 
@@ -369,7 +369,7 @@ def test_a_picked_request_that_failed_makes_room_for_the_next(served_run: Any) -
     served_run.fail(picked[0], "cut")
     served_run.answers["index"] = picked
     assert findings_of(served_run) == {"R040", "R042"}
-    words = stream(served_run.spec.seed, "assess").random_raw(4 * 100)[::4].tolist()
+    words = raw_words(served_run.spec.seed, "assess", first_block=0, count=4 * 100)[::4].tolist()
     answered = [index for index in range(100) if index != picked[0]]
     served_run.answers["index"] = sorted(sorted(answered, key=words.__getitem__)[:4])
     assert findings_of(served_run) == {"R042"}

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from oildrop.workloads.assessed import Kept, assessed
-from oildrop.workloads.integers import stream
+from oildrop.workloads.integers import raw_words
 
 SHARES = {"assess.share": 4, "assess.least": 3, "assess.most": 10}
 
 
 def words(seed: int, count: int) -> list[int]:
     """The first word of every block of four, drawn one after the other."""
-    return stream(seed, "assess").random_raw(4 * count)[::4].tolist()
+    return raw_words(seed, "assess", first_block=0, count=4 * count)[::4].tolist()
 
 
 @pytest.mark.parametrize(("answered", "expected"), [(0, 0), (2, 2), (8, 3), (20, 5), (40, 10), (400, 10)])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import json
 import ssl
 import sys
@@ -36,6 +37,21 @@ def event(data: str) -> bytes:
     return chunk(f"data: {data}\n\n".encode())
 
 
+@functools.cache
+def piece_of(text: str, reason: str | None, chat: bool) -> str:
+    if chat:
+        choice = {"index": 0, "delta": {"content": text}, "finish_reason": reason}
+    else:
+        choice = {"index": 0, "text": text, "finish_reason": reason}
+    return json.dumps({"id": "c", "object": "text_completion", "model": "good", "choices": [choice]})
+
+
+@functools.cache
+def event_of(text: str, reason: str | None, chat: bool) -> bytes:
+    """Made once, so that a client that is measured does not wait for them."""
+    return event(piece_of(text, reason, chat))
+
+
 class Exchange:
     """One request being answered over `protocol`."""
 
@@ -46,11 +62,10 @@ class Exchange:
         self.loop = asyncio.get_running_loop()
 
     def piece(self, text: str, reason: str | None = None) -> str:
-        if self.chat:
-            choice = {"index": 0, "delta": {"content": text}, "finish_reason": reason}
-        else:
-            choice = {"index": 0, "text": text, "finish_reason": reason}
-        return json.dumps({"id": "c", "object": "text_completion", "model": "good", "choices": [choice]})
+        return piece_of(text, reason, self.chat)
+
+    def send_piece(self, text: str, reason: str | None = None) -> None:
+        self.write(event_of(text, reason, self.chat))
 
     def usage(self, tokens: int) -> str:
         counts = {"prompt_tokens": len(self.prompt.split()), "completion_tokens": tokens}
@@ -99,7 +114,7 @@ class Exchange:
             return
         text = "".join(WORDS[(number + more) % 10] for more in range(per_event))
         self.sent_ns.append(time.monotonic_ns())
-        self.write(event(self.piece(text)))
+        self.send_piece(text)
         if number + per_event >= self.tokens:
             self.end(self.tokens)
         elif self.server.pace_s:
@@ -108,7 +123,7 @@ class Exchange:
             self.loop.call_soon(lambda: self.token(number + per_event, per_event=per_event))
 
     def end(self, tokens: int | None, reason: str = "length", *, done: bool = True) -> None:
-        self.write(event(self.piece("", reason)))
+        self.send_piece("", reason)
         if tokens is not None and self.asked.get("stream_options", {}).get("include_usage"):
             self.write(event(self.usage(tokens)))
         self.write((event("[DONE]") if done else b"") + b"0\r\n\r\n")
@@ -116,7 +131,7 @@ class Exchange:
 
     def way_good(self) -> None:
         if self.chat:
-            self.write(event(self.piece("")))  # as servers open a chat: a role and no text
+            self.send_piece("")  # as servers open a chat: a role and no text
         if self.server.delay_s:
             self.loop.call_later(self.server.delay_s, lambda: self.token(0))
         else:
@@ -142,7 +157,7 @@ class Exchange:
 
     def way_late_text(self) -> None:
         for _ in range(3):
-            self.write(event(self.piece("")))
+            self.send_piece("")
         self.token(0)
 
     def way_comments(self) -> None:
@@ -150,12 +165,12 @@ class Exchange:
         self.token(0)
 
     def way_no_done(self) -> None:
-        self.write(event(self.piece(" all")))
+        self.send_piece(" all")
         self.end(None, done=False)
 
     def way_no_usage(self) -> None:
         for number in range(self.tokens):
-            self.write(event(self.piece(WORDS[number % 10])))
+            self.send_piece(WORDS[number % 10])
         self.end(None)
 
     def way_continuous_usage(self) -> None:
@@ -168,27 +183,27 @@ class Exchange:
     def way_short(self) -> None:
         """Half of what was asked, said to be all."""
         for number in range(self.tokens // 2):
-            self.write(event(self.piece(WORDS[number % 10])))
+            self.send_piece(WORDS[number % 10])
         self.end(self.tokens // 2)
 
     def way_stops(self) -> None:
         for number in range(self.tokens // 2):
-            self.write(event(self.piece(WORDS[number % 10])))
+            self.send_piece(WORDS[number % 10])
         self.end(self.tokens // 2, "stop")
 
     def way_aborts(self) -> None:
         for number in range(self.tokens // 2):
-            self.write(event(self.piece(WORDS[number % 10])))
+            self.send_piece(WORDS[number % 10])
         self.end(None, "abort")
 
     def way_long(self) -> None:
         for number in range(self.tokens + 3):
-            self.write(event(self.piece(WORDS[number % 10])))
+            self.send_piece(WORDS[number % 10])
         self.end(self.tokens + 3)
 
     def way_forever(self) -> None:
         if not self.protocol.transport.is_closing():
-            self.write(event(self.piece(" again")))
+            self.send_piece(" again")
             self.loop.call_later(0.001, self.way_forever)
 
     def way_chatters(self) -> None:
@@ -207,7 +222,7 @@ class Exchange:
 
     def way_too_many_requests(self) -> None:
         """Status 200, and a refusal in the middle of the stream."""
-        self.write(event(self.piece(" begun")))
+        self.send_piece(" begun")
         self.write(event(json.dumps({"error": {"message": "rate limit", "code": 429}})) + b"0\r\n\r\n")
 
     def way_silent(self) -> None:
@@ -218,24 +233,24 @@ class Exchange:
 
     def way_cut(self) -> None:
         for number in range(3):
-            self.write(event(self.piece(WORDS[number])))
+            self.send_piece(WORDS[number])
         self.loop.call_later(0.01, self.cut)
 
     def way_closes(self) -> None:
         """Closes after each whole answer, without having said so."""
         for number in range(self.tokens):
-            self.write(event(self.piece(WORDS[number % 10])))
+            self.send_piece(WORDS[number % 10])
         self.end(self.tokens)
         self.cut()
 
     def way_fades(self) -> None:
         """A whole HTTP answer whose stream has no end."""
         for number in range(3):
-            self.write(event(self.piece(WORDS[number])))
+            self.send_piece(WORDS[number])
         self.write(b"0\r\n\r\n")
 
     def way_error_event(self) -> None:
-        self.write(event(self.piece(" begun")))
+        self.send_piece(" begun")
         self.write(event(json.dumps({"error": {"message": "out of memory", "code": 500}})))
         self.write(b"0\r\n\r\n")
 

@@ -15,8 +15,9 @@ from mock_server import MockServer, serving
 
 from oildrop.harness.endpoint.address import parse_address
 from oildrop.harness.endpoint.answer import SPARE_PIECES, Answer
-from oildrop.harness.endpoint.client import Client, Connection
+from oildrop.harness.endpoint.client import Client, Connection, Inbox
 from oildrop.harness.endpoint.openai import PATHS, Api, Extras, request_body
+from oildrop.harness.endpoint.outcomes import TIMEOUT
 
 
 def asked(
@@ -106,6 +107,62 @@ def test_time_to_connect_is_taken_off_the_limit(monkeypatch: pytest.MonkeyPatch)
         [answer] = asked(server.url, ["silent"], limit_s=0.7)
     assert answer.outcome == "timeout"
     assert time.monotonic() - begun_s < 1.1
+
+
+WHOLE = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 49\r\n\r\n"
+    b'data: {"choices":[{"text":" a"}]}\n\ndata: [DONE]'
+)
+
+
+class Silent(asyncio.Transport):
+    """Takes everything and says nothing."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
+
+
+def open_requests(count: int) -> tuple[list[Connection], list[Answer]]:
+    """Connections of one client, each with a request on its way."""
+    inbox, connections, answers = Inbox(), [], [Answer(asked_tokens=1) for _ in range(count)]
+    for answer in answers:
+        connections.append(Connection(inbox))
+        connections[-1].connection_made(Silent())
+        connections[-1].send(b"GET", answer)
+    return connections, answers
+
+
+def test_what_comes_together_is_stamped_before_any_of_it_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter(range(100, 200))
+    monkeypatch.setattr(time, "monotonic_ns", lambda: next(ticks))
+
+    async def all_at_once() -> list[Answer]:
+        connections, answers = open_requests(3)
+        for connection in connections:
+            connection.data_received(WHOLE + b"\n\n")
+        assert [answer.outcome for answer in answers] == [None] * 3
+        while any(answer.outcome is None for answer in answers):
+            await asyncio.sleep(0)
+        return answers
+
+    assert [answer.stamps_ns for answer in asyncio.run(all_at_once())] == [[100], [101], [102]]
+
+
+@pytest.mark.parametrize("end", ["limit", "cut"])
+def test_what_came_before_the_limit_or_the_end_of_the_connection_counts(end: str) -> None:
+    async def ended() -> Answer:
+        (connection,), (answer,) = open_requests(1)
+        connection.data_received(WHOLE + b"\n\n")
+        if end == "limit":
+            connection.give_up(TIMEOUT)
+        else:
+            connection.connection_lost(None)
+        return answer
+
+    assert asyncio.run(ended()).outcome == "ok"
 
 
 def test_nobody_listens() -> None:

@@ -43,6 +43,11 @@ def test_text_and_reason(event: dict[str, object], text: str, reason: str | None
     assert (piece.text, piece.finish_reason, piece.usage, piece.error) == (text, reason, None, None)
 
 
+def test_half_of_a_character_is_text() -> None:
+    """Some servers split a pair of surrogates between two tokens; only the standard library's parser lets it pass."""
+    assert read_piece(b'{"choices": [{"text": " \\ud83d"}]}').text == " \ud83d"
+
+
 def test_usage_may_stand_alone_or_beside_the_last_text() -> None:
     usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
     assert read_piece(json.dumps({"choices": [], "usage": usage}).encode()).usage == Usage(

@@ -9,13 +9,13 @@ import pytest
 
 from oildrop.rules.errors import UsageError
 from oildrop.workloads.embed.requests import BLOCK_REQUESTS, Requests, padded
-from oildrop.workloads.integers import stream
+from oildrop.workloads.integers import raw_words
 
 
 def test_a_sentence_is_its_own_words_of_the_seed_one_draw_at_a_time(embed_settings: dict[str, Any]) -> None:
     """Sentence 1500 worked out with Python's integers: 32 words an item, two draws of 32 bits in each but the first."""
     first, vocabulary = embed_settings["data.first_word"], embed_settings["model.vocabulary"]
-    raw = [int(word) for word in stream(5, "sentences").random_raw(32 * 1501)[32 * 1500 :]]
+    raw = [int(word) for word in raw_words(5, "sentences", first_block=0, count=32 * 1501)[32 * 1500 :]]
     length = 8 + ((raw[0] >> 32) * 57 >> 32)
     draws = [half for word in raw[1:] for half in (word % 2**32, word >> 32)]
     words = [first + (draw * (vocabulary - first) >> 32) for draw in draws[: length - 2]]
