@@ -38,7 +38,7 @@ from oildrop.rules.loading import load_rulebook
 MOCK_SERVER = Path(__file__).parents[1] / "tests" / "harness" / "endpoint" / "mock_server.py"
 STREAMS, TOKENS = 64, 16
 PACED_STREAMS, PACE_S = 8, 0.02
-SECONDS, PACED_SECONDS, ROUNDS = 3.0, 1.5, 4
+SECONDS, PACED_SECONDS, ROUNDS, PACED_ROUNDS = 3.0, 1.5, 4, 10
 AIPERF = "OILDROP_AIPERF"
 AIPERF_REQUESTS = 3000
 
@@ -63,7 +63,7 @@ def main() -> list[Row | Skipped]:
 def paced_rows() -> list[Row | Skipped]:
     """First tokens and times a token beside the server's own stamps of what it sent; a bare socket's beside."""
     first_ms, each_ms, bare_ms = [], [], []
-    for _ in range(ROUNDS):
+    for _ in range(PACED_ROUNDS):
         with server(PACE_S) as port:
             ledger = driven(port, streams=PACED_STREAMS, seconds=PACED_SECONDS)
             came, sent = sorted(row.answer.stamps_ns for row in ledger.rows), stamps(port)
