@@ -14,13 +14,13 @@ from oildrop.rules.formulas.latency import PERCENTILES, percentile
 from oildrop.rules.formulas.throughput import rate, rate_half_width
 from oildrop.rules.measures.energy import widest
 from oildrop.rules.measures.making import absent, present
+from oildrop.rules.measures.speed import NO_BLOCK
 from oildrop.rules.overlap import overlap_of
 from oildrop.rules.records import Metric
 
 DIMS = {"window": "overlap"}
 RATE, REQUESTS, LATENCY = "overlap_throughput/1", "overlap_requests/1", "overlap_latency_percentile/1"
 ENERGY, ENERGY_PER_TOKEN = "overlap_energy/1", "overlap_energy_per_token/1"
-NO_BLOCK = "no training block lay wholly in the overlap"
 P99 = "latency_s_p99"
 
 
@@ -52,7 +52,7 @@ def _trained(case: Case, window: Window | str) -> Iterator[Metric]:
         if not isinstance(window, str) and inside((block.start_ns, block.stop_ns), window)
     ]
     durations = [block.duration_s for block in blocks]
-    reason = window if isinstance(window, str) else NO_BLOCK
+    reason = window if isinstance(window, str) else _why_no_block(case, window)
     for name, amounts in (
         ("train_tokens_per_s", [float(block.tokens) for block in blocks]),
         ("train_samples_per_s", [float(block.samples) for block in blocks]),
@@ -64,6 +64,22 @@ def _trained(case: Case, window: Window | str) -> Iterator[Metric]:
             name, rate(amounts, durations), formula=RATE, scope="run", uncertainty=rate_half_width(amounts, durations),
             sample_count=len(blocks), window_ns=(blocks[0].start_ns, blocks[-1].stop_ns), dims=DIMS,
         )  # fmt: skip
+
+
+def _why_no_block(case: Case, window: Window) -> str:
+    """Why no block of steps lies wholly in the overlap, and what would put one there."""
+    durations, overlap_s = [block.duration_s for block in case.timeline.blocks], (window[1] - window[0]) / 1e9
+    if not durations:
+        return NO_BLOCK
+    if len(durations) == 1:
+        return (
+            f"all steps are one block of {durations[0]:.2f} s, which does not lie wholly in the overlap of "
+            f"{overlap_s:.2f} s; take a larger tier, whose steps are several blocks"
+        )
+    return (
+        f"none of the {len(durations)} blocks of steps ({min(durations):.2f} s and longer) lies wholly in the overlap "
+        f"of {overlap_s:.2f} s; make the run beside it longer"
+    )
 
 
 def _served(case: Case, window: Window | str) -> Iterator[Metric]:

@@ -103,6 +103,26 @@ def test_without_an_overlap_every_figure_of_it_is_missing_and_says_why(
     assert "R070" in findings_of(toy_run)
 
 
+@pytest.mark.parametrize(
+    ("blocks", "reason"),
+    [
+        (3, "none of the 3 blocks of steps (1.00 s and longer) lies wholly in the overlap of 0.70 s; make the run beside"),
+        (1, "all steps are one block of 2.00 s, which does not lie wholly in the overlap of 0.70 s; take a larger tier"),
+        (0, "no training block was completed"),
+    ],
+)
+def test_a_training_rate_without_a_whole_block_says_what_would_give_one(
+    toy_run: Any, blocks: int, reason: str
+) -> None:
+    kept = [row for row in toy_run.rows if row["key"] == keys.BLOCK_STOP][:blocks]
+    toy_run.rows[:] = [row for row in toy_run.rows if row["key"] != keys.BLOCK_STOP or row in kept]
+    put_beside(toy_run, 2.5, 3.2, "ok")
+    found = metrics_of(toy_run)
+    for name in ("train_tokens_per_s", "train_samples_per_s"):
+        assert found[name, True].value is None
+        assert str(found[name, True].reason).startswith(reason)
+
+
 def test_a_run_beside_the_one_it_declares_keeps_every_rule(toy_run: Any) -> None:
     slower(toy_run, 2)
     before = findings_of(toy_run)
