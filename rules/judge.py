@@ -30,7 +30,7 @@ from oildrop.rules.records import Finding, Judgement, Metric
 from oildrop.rules.rulebook import Rulebook
 from oildrop.rules.verdict import derive
 
-JUDGE_VERSION = "5"
+JUDGE_VERSION = "6"
 """Rises whenever the same evidence may be judged differently."""
 
 CHECK_FILES = (

@@ -8,12 +8,14 @@ from oildrop.rules.formulas.flops import decoder_serve_flops, decoder_train_flop
 from oildrop.rules.formulas.flops_conv import conv_train_flops_per_image
 from oildrop.rules.formulas.flops_encoder import encoder_serve_flops
 from oildrop.rules.formulas.memory import DecoderSize
+from oildrop.rules.formulas.memory_conv import ConvSize
 from oildrop.rules.records import Scalar
 
 CONTROL_TOKENS = 3
 """Beginning of a document, `let` and `get`; beside them words, names, digits, and two tokens a kind of bracket."""
 DIGITS = 10
 DIGITS_CLASSES = 10
+KERNEL_PX = 3
 WIDTH_MULTIPLES = (1, 2, 2, 4)
 STRIDES = (1, 2, 1, 2)
 
@@ -40,13 +42,26 @@ def _decoder(settings: Mapping[str, Scalar]) -> float:
     )
 
 
+def conv_size(settings: Mapping[str, Scalar]) -> ConvSize:
+    """Sizes of the convolutional network that the `model.*` and `data.*` settings describe."""
+    width = int(settings["model.width"])
+    return ConvSize(
+        side_px=int(settings["data.side_px"]),
+        channels=(1, *(width * multiple for multiple in WIDTH_MULTIPLES)),
+        strides=STRIDES,
+        kernel_px=KERNEL_PX,
+        class_count=DIGITS_CLASSES,
+        groups=int(settings["model.norm_groups"]),
+    )
+
+
 def _conv(settings: Mapping[str, Scalar]) -> float:
     width = int(settings["model.width"])
     return conv_train_flops_per_image(
         side_px=int(settings["data.side_px"]),
         channels=[1, *(width * multiple for multiple in WIDTH_MULTIPLES)],
         strides=STRIDES,
-        kernel_px=3,
+        kernel_px=KERNEL_PX,
         class_count=DIGITS_CLASSES,
     )
 

@@ -37,7 +37,12 @@ class Work:
 
 
 def decoder_step_moved_bytes(size: DecoderSize, memory: TrainMemory, *, dtype: str, shards: int = 1) -> int:
-    """Least traffic of one training step on one device (`decoder_traffic/1`), bytes.
+    """Least traffic of one training step on one device (`decoder_traffic/1`), bytes; see `train_step_moved_bytes`."""
+    return train_step_moved_bytes(size.parameters, memory, dtype=dtype, shards=shards)
+
+
+def train_step_moved_bytes(parameters: int, memory: TrainMemory, *, dtype: str, shards: int = 1) -> int:
+    """Least traffic of one training step of a model on one of `shards` devices, bytes.
 
     Optimizer and average: 40 a parameter that the device keeps. Weights in products: read forward, and once more
     backward, 2 a; where a is not fp32 their copy is made first, 4 read and a written. Gradients: written, 4.
@@ -45,6 +50,6 @@ def decoder_step_moved_bytes(size: DecoderSize, memory: TrainMemory, *, dtype: s
     """
     a = PRODUCT_BYTES[dtype]
     copied = 0 if a == FP32 else FP32 + a
-    state = ADAMW_BYTES_PER_PARAMETER * -(-size.parameters // shards)
-    weights = (2 * a + copied + FP32) * size.parameters
+    state = ADAMW_BYTES_PER_PARAMETER * -(-parameters // shards)
+    weights = (2 * a + copied + FP32) * parameters
     return state + weights + 2 * (memory.activations + memory.logits)

@@ -7,9 +7,8 @@ from dataclasses import asdict
 
 from oildrop.rules import keys
 from oildrop.rules.case import Case
-from oildrop.rules.formulas.flops_table import DECODER_SIZE, FLOPS_PER_TOKEN, TOKENS_PER_SAMPLE
-from oildrop.rules.formulas.memory import DecoderSize, TrainMemory, train_memory_bytes
-from oildrop.rules.formulas.roofline import decoder_step_moved_bytes
+from oildrop.rules.formulas.flops_table import FLOPS_PER_TOKEN, TOKENS_PER_SAMPLE
+from oildrop.rules.formulas.train_step import TRAIN_STEP, Model, TrainStep
 from oildrop.rules.measures.devices import devices_of
 from oildrop.rules.measures.making import absent, present
 from oildrop.rules.records import Metric
@@ -53,32 +52,32 @@ def _counter(case: Case, name: str, window_ns: tuple[int, int]) -> Metric:
 def train_memory_metrics(case: Case) -> Iterator[Metric]:
     """`memory_modelled_bytes` of a training, whole and by kind, and the step's arithmetic intensity."""
     intensity, formula = "arithmetic_intensity_flop_per_byte", "arithmetic_intensity/1"
-    found = _train_memory(case)
+    flops_formula = (case.benchmark.flops_formula if case.benchmark else None) or ""
+    memory_formula, model = TRAIN_STEP.get(flops_formula, (MEMORY, None))
+    found = NO_MEMORY if model is None else _train_step(case, model)
     if isinstance(found, str):
-        yield absent("memory_modelled_bytes", found, formula=MEMORY, scope="device")
+        yield absent("memory_modelled_bytes", found, formula=memory_formula, scope="device")
         yield absent(intensity, found, formula=formula, scope="device")
         return
-    size, memory, tokens, shards = found
-    yield from _kinds(memory.total, asdict(memory), MEMORY)
-    settings, benchmark = case.evidence.spec.settings, case.benchmark
-    per_token = FLOPS_PER_TOKEN[str(benchmark.flops_formula) if benchmark else ""](settings)
-    moved = decoder_step_moved_bytes(size, memory, dtype=str(settings["execution.dtype"]), shards=shards)
-    yield present(intensity, per_token * tokens / moved, formula=formula, scope="device", status="modelled")
-
-
-def _train_memory(case: Case) -> tuple[DecoderSize, TrainMemory, int, int] | str:
-    """Sizes, memory and tokens a step of one device, and how many share its weights; or why that is not known."""
+    step, samples = found
+    yield from _kinds(step.memory.total, asdict(step.memory), memory_formula)
     settings = case.evidence.spec.settings
-    formula = (case.benchmark.flops_formula if case.benchmark else None) or ""
+    per_sample = FLOPS_PER_TOKEN[flops_formula](settings) * TOKENS_PER_SAMPLE[flops_formula](settings)
+    value = per_sample * samples / step.moved_bytes
+    yield present(intensity, value, formula=formula, scope="device", status="modelled")
+
+
+def _train_step(case: Case, model: Model) -> tuple[TrainStep, int] | str:
+    """A step on one device and its samples, or why they are not known."""
+    settings = case.evidence.spec.settings
     batch = batch_in(settings)
-    if formula not in DECODER_SIZE or batch is None:
+    if batch is None:
         return NO_MEMORY
     try:
-        size, dtype = DECODER_SIZE[formula](settings), str(settings["execution.dtype"])
         devices = devices_of(case)
-        tokens = batch // devices * TOKENS_PER_SAMPLE[formula](settings)
+        samples, dtype = batch // devices, str(settings["execution.dtype"])
         shards = devices if settings.get("execution.sharding") == "sharded" else 1
-        return size, train_memory_bytes(size, tokens=tokens, dtype=dtype, shards=shards), tokens, shards
+        return model(settings, samples, dtype, shards), samples
     except (KeyError, TypeError, ValueError):
         return "the settings do not describe the model that the formula of memory needs"
 

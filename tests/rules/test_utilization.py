@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -105,6 +106,32 @@ def test_intensity_is_the_steps_flops_over_its_least_traffic(toy_run: Any) -> No
     moved = 40 * parameters + (2 * 4 + 4) * parameters + 2 * (kinds["activations"] + kinds["logits"])
     intensity = found(toy_run, "arithmetic_intensity_flop_per_byte").value
     assert intensity == pytest.approx(per_token * 5 * 64 / moved)  # five documents a step
+
+
+def convolutional(run: Any) -> None:
+    """The run is of a network of convolutions 1-8-16-16-32 on 8x8 pixels, six images a step."""
+    name = run.spec.benchmark
+    benchmark = run.rulebook.benchmarks[name].model_copy(update={"flops_formula": "conv_train/1"})
+    run.rulebook = replace(run.rulebook, benchmarks={**run.rulebook.benchmarks, name: benchmark})
+    kept = {key: value for key, value in run.spec.settings.items() if not key.endswith("_per_batch")}
+    sizes = {"data.images_per_batch": 6, "data.side_px": 8, "model.width": 8, "model.norm_groups": 4}
+    run.spec = run.spec.model_copy(update={"settings": {**kept, **sizes}})
+
+
+def test_memory_and_intensity_of_a_convolutional_network_by_hand(toy_run: Any) -> None:
+    convolutional(toy_run)
+    matrices = 9 * (1 * 8 + 8 * 16 + 16 * 16 + 16 * 32) + 10 * 32
+    parameters = matrices + 2 * (8 + 16 + 16 + 32) + 10
+    inputs, outputs = 64 * 1 + 64 * 8 + 16 * 16 + 16 * 16, 64 * 8 + 16 * 16 + 16 * 16 + 4 * 32
+    activations = 6 * 4 * (inputs + 2 * outputs + 4 * 2 * 4)  # norm and SiLU; mean and factor of four groups
+    logits = 6 * 4 * (32 + 3 * 10)
+    whole = found(toy_run, "memory_modelled_bytes")
+    assert (whole.value, whole.formula) == (20 * parameters + activations + logits, "conv_memory/1")
+    assert found(toy_run, "memory_modelled_bytes", kind="activations").value == activations
+    multiply_adds = 9 * (64 * 8 + 16 * 8 * 16 + 16 * 16 * 16 + 4 * 16 * 32) + 10 * 32
+    intensity = found(toy_run, "arithmetic_intensity_flop_per_byte")
+    assert intensity.value == pytest.approx(6 * 6 * multiply_adds / (52 * parameters + 2 * (activations + logits)))
+    assert (intensity.status, intensity.formula) == ("modelled", "arithmetic_intensity/1")
 
 
 def test_a_model_without_a_formula_says_so(toy_run: Any) -> None:
