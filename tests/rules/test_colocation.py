@@ -106,14 +106,12 @@ def test_without_an_overlap_every_figure_of_it_is_missing_and_says_why(
 @pytest.mark.parametrize(
     ("blocks", "reason"),
     [
-        (3, "none of the 3 blocks of steps (1.00 s and longer) lies wholly in the overlap of 0.70 s; make the run beside"),
-        (1, "all steps are one block of 2.00 s, which does not lie wholly in the overlap of 0.70 s; take a larger tier"),
+        (3, "none of the 3 blocks of steps (1.00 s and longer) lies wholly in the overlap of 0.70 s; make the run"),
+        (1, "all steps are one block of 2.00 s, which does not lie wholly in the overlap of 0.70 s; take a larger"),
         (0, "no training block was completed"),
     ],
 )
-def test_a_training_rate_without_a_whole_block_says_what_would_give_one(
-    toy_run: Any, blocks: int, reason: str
-) -> None:
+def test_a_training_rate_without_a_whole_block_says_what_would_give_one(toy_run: Any, blocks: int, reason: str) -> None:
     kept = [row for row in toy_run.rows if row["key"] == keys.BLOCK_STOP][:blocks]
     toy_run.rows[:] = [row for row in toy_run.rows if row["key"] != keys.BLOCK_STOP or row in kept]
     put_beside(toy_run, 2.5, 3.2, "ok")
