@@ -15,6 +15,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
+from oildrop.rules import keys
+
 HELLO = "hello"
 """First message of a connection: its value is the rank that speaks."""
 
@@ -68,6 +70,9 @@ class Emitter:
 
     Args:
         only: Keys to pass on; None passes all. A rank beside the first tells only what is its own.
+
+    Attributes:
+        clock_started: Whether `run_start` was emitted, passed on or not.
     """
 
     def __init__(self, descriptor: int, *, only: frozenset[str] | None = None) -> None:
@@ -75,11 +80,13 @@ class Emitter:
         self._only = only
         self._buffer: deque[Message] = deque()
         self._lock = threading.Lock()
+        self.clock_started = False
 
     def emit(
         self, key: str, value: Any = None, meta: dict[str, Any] | None = None, *, at_ns: int | None = None
     ) -> None:
         """Buffer one event, stamped now or at `at_ns` of the monotonic clock."""
+        self.clock_started = self.clock_started or key == keys.RUN_START
         if self._only is not None and key not in self._only:
             return
         stamp = time.monotonic_ns() if at_ns is None else at_ns

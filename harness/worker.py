@@ -18,7 +18,7 @@ from oildrop.harness.orders import Orders, parse_orders
 from oildrop.harness.phases import End, GateFailed
 from oildrop.harness.ranks.lineage import die_with_parent
 from oildrop.rules import keys
-from oildrop.rules.errors import Unsupported
+from oildrop.rules.errors import Unsupported, UsageError
 from oildrop.rules.records import RunSpec
 from oildrop.workloads.kept_weights import DamagedCheckpoint
 
@@ -56,7 +56,10 @@ def main() -> None:
 
 
 def _attempt(spec: RunSpec, orders: Orders, emitter: Emitter, heartbeat: Heartbeat) -> tuple[str, str | None]:
-    """Outcome to claim, and its reason in one line; the traceback goes to output.log."""
+    """Outcome to claim, and its reason in one line; the traceback goes to output.log.
+
+    Settings that a task refuses before the clock starts cannot run anywhere; refused later they are a mistake of ours.
+    """
     try:
         end = _run_of(spec)(spec, orders, emitter, heartbeat)
     except Unsupported as error:
@@ -65,6 +68,8 @@ def _attempt(spec: RunSpec, orders: Orders, emitter: Emitter, heartbeat: Heartbe
         return "invalid", str(error)
     except Exception as error:
         traceback.print_exc()
+        if isinstance(error, UsageError) and not emitter.clock_started:
+            return "unsupported", str(error)
         if is_out_of_memory(error, spec.backend):
             return "oom", _one_line(error)
         return "crash", _one_line(error)

@@ -15,6 +15,7 @@ from oildrop.rules.settings import Resolved, find_benchmark, nearest, resolve
 from oildrop.suite.asked import require_served, served_changes, terms_of
 from oildrop.suite.request import RunRequest
 from oildrop.suite.suites import SUITES, Entry
+from oildrop.workloads.registry import require_possible
 
 DEFAULT_TIER = "nano"
 
@@ -83,6 +84,7 @@ def _one_wanted(request: RunRequest, benchmark: Benchmark, changes: Mapping[str,
     if terms is not None:
         rate_per_s, restarts = request.rate_per_s, request.max_restarts
         require_served(benchmark.tiers[tier], terms, resolved, rate_per_s=rate_per_s, max_restarts=restarts)
+    require_possible(benchmark.task, resolved.settings)
     return Wanted(benchmark=benchmark, changes=changes, resolved=resolved, terms=terms)
 
 

@@ -28,6 +28,12 @@ ENGINES = {
 }
 """What drives a model in each framework; `workloads.<task>.model_<framework>:make_model` makes it."""
 
+REQUIREMENTS = {
+    "lm_pretrain": "oildrop.workloads.lm_pretrain.reference:shape_of",
+    "lm_generate": "oildrop.workloads.lm_generate.shapes:require_possible",
+    "embed": "oildrop.workloads.embed.requests:require_possible",
+}
+"""What looks at a task's settings together, free of any framework. Of the others no two settings exclude each other."""
 
 CALIBRATE = "calibrate"
 """The task that measures a machine's ceilings."""
@@ -49,6 +55,12 @@ def frameworks_of(task: str) -> tuple[str, ...]:
         return ()
     part = "kernels" if task == CALIBRATE else "model"
     return tuple(name for name in ENGINES if find_spec(f"oildrop.workloads.{task}.{part}_{name}") is not None)
+
+
+def require_possible(task: str, settings: Settings) -> None:
+    """Raises UsageError where `settings`, each of them allowed, describe nothing that can be built; builds nothing."""
+    if task in REQUIREMENTS:
+        _load(REQUIREMENTS[task])(settings)
 
 
 def make_train_task(task: str, settings: Settings, device: Device) -> TrainTask:

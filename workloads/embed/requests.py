@@ -45,7 +45,7 @@ class Requests:
         self._begin, self._end = int(settings["data.begin_token"]), int(settings["data.end_token"])
         self._repeated = settings["requests.prompts"] == "repeated"
         self._kept = lru_cache(KEPT_BLOCKS)(self._block)  # asked by another thread too, who keeps the requests
-        _check(settings)
+        require_possible(settings)
 
     def prepare(self, count: int) -> None:
         """Make the first `count` sentences now, so that none is made while a clock runs."""
@@ -102,7 +102,8 @@ def _below(lanes: NDArray[np.uint64], limit: int) -> NDArray[np.int64]:
     return lanes.astype(np.int64) * limit >> LANE_BITS
 
 
-def _check(settings: Settings) -> None:
+def require_possible(settings: Settings) -> None:
+    """Raises UsageError for settings that leave no room for a word, or no word to draw."""
     least, most, positions = (
         int(settings[key]) for key in ("requests.tokens_min", "requests.tokens_max", "model.positions")
     )

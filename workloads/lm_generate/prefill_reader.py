@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from oildrop.rules.errors import Unsupported
+from oildrop.rules.errors import Unsupported, UsageError
 from oildrop.workloads.generator import Generator
 from oildrop.workloads.link import Link, LinkLost, Message
 from oildrop.workloads.protocols import Settings
@@ -41,7 +41,7 @@ def answer(link: Link, make: Callable[[Settings], Generator]) -> None:
             number = asked.values.get("number")
             try:
                 found = reader.answer(asked)
-            except Unsupported as error:
+            except (Unsupported, UsageError) as error:
                 link.send("unsupported", {"number": number, "reason": str(error)})
             except Exception as error:
                 link.send("failed", {"number": number, "reason": f"{type(error).__name__}: {error}"})

@@ -8,7 +8,6 @@ from importlib import import_module
 import numpy as np
 from numpy.typing import NDArray
 
-from oildrop.rules.errors import UsageError
 from oildrop.rules.records import GateResult
 from oildrop.rules.rulebook import GATE_SETTINGS
 from oildrop.workloads.assessed import assessed
@@ -25,7 +24,7 @@ from oildrop.workloads.lm_generate.draft import Draft, draft_settings, draft_wei
 from oildrop.workloads.lm_generate.prefix_cached import PrefixCached, prefix_cached
 from oildrop.workloads.lm_generate.requests import Requests
 from oildrop.workloads.lm_generate.sampling import sampler_of
-from oildrop.workloads.lm_generate.shapes import model_shape
+from oildrop.workloads.lm_generate.shapes import model_shape, require_possible
 from oildrop.workloads.lm_generate.shared_beginnings import source_of
 from oildrop.workloads.lm_generate.speculative import SpeculativeBatcher, batcher_of
 from oildrop.workloads.lm_generate.traffic import cache_bytes, weight_bytes
@@ -74,12 +73,8 @@ class LmGenerate:
         Raises:
             UsageError: Settings that do not fit together, or a language that is not the generated one.
         """
+        require_possible(self._settings)
         self._shape = model_shape(self._settings)
-        if self._settings["data.manifest"]:
-            raise UsageError(
-                f"data.manifest = {self._settings['data.manifest']}: lm-generate asks in the generated language alone; "
-                "leave it empty"
-            )
         self._source = source_of(self._settings)
 
     def prefill_through(self, link: Link) -> None:

@@ -43,6 +43,16 @@ def model_shape(settings: Settings) -> ModelShape:
     return shape
 
 
+def require_possible(settings: Settings) -> None:
+    """Raises UsageError where settings do not fit together, or the language is not the generated one."""
+    model_shape(settings)
+    if settings["data.manifest"]:
+        raise UsageError(
+            f"data.manifest = {settings['data.manifest']}: lm-generate asks in the generated language alone; "
+            "leave it empty"
+        )
+
+
 def positions_of(settings: Settings) -> int:
     """Positions of one row of the cache: those of a document."""
     return model_shape(settings).positions

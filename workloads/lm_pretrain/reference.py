@@ -45,10 +45,14 @@ class ModelShape:
 
     def __post_init__(self) -> None:
         if self.width % (2 * self.heads):
-            raise UsageError(f"model.width = {self.width}: must be a multiple of 2 * model.heads = {2 * self.heads}")
+            raise UsageError(
+                f"model.width = {self.width}: must be a multiple of 2 * model.heads = {2 * self.heads}; "
+                "change one of the two"
+            )
         if self.heads % self.key_value_heads:
             raise UsageError(
-                f"model.heads = {self.heads}: must be a multiple of model.key_value_heads = {self.key_value_heads}"
+                f"model.heads = {self.heads}: must be a multiple of model.key_value_heads = {self.key_value_heads}; "
+                "change one of the two"
             )
 
     @property
