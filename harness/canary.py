@@ -71,32 +71,32 @@ def read_host(threads: int, readings: int = READINGS) -> Canary:
     hashing = partial(hashlib.pbkdf2_hmac, "sha256", b"oildrop", b"canary", ITERATIONS)
     with ThreadPoolExecutor(threads) as pool:
 
-        def sing() -> None:
+        def run() -> None:
             for future in [pool.submit(hashing) for _ in range(threads)]:
                 future.result()
 
-        return Canary(place=HOST, work=work, readings_s=_readings(sing, readings))
+        return Canary(place=HOST, work=work, readings_s=_readings(run, readings))
 
 
-def read_device(sing: Callable[[], None], synchronize: Callable[[], None], work: str) -> Canary:
+def read_device(run: Callable[[], None], synchronize: Callable[[], None], work: str) -> Canary:
     """An accelerator's canary; both edges of a reading wait for the device."""
 
-    def sing_to_the_end() -> None:
-        sing()
+    def run_to_the_end() -> None:
+        run()
         synchronize()
 
     synchronize()
-    return Canary(place=DEVICE, work=work, readings_s=_readings(sing_to_the_end, READINGS))
+    return Canary(place=DEVICE, work=work, readings_s=_readings(run_to_the_end, READINGS))
 
 
-def _readings(sing: Callable[[], None], count: int) -> tuple[float, ...]:
-    """Seconds of each of `count` songs, fewer where they take long; the one before them starts threads and compiles."""
-    sing()
+def _readings(run: Callable[[], None], count: int) -> tuple[float, ...]:
+    """Seconds of each of `count` readings, fewer where they take long; one before them starts threads and compiles."""
+    run()
     taken: list[float] = []
     end_s = time.perf_counter() + LIMIT_S
     while len(taken) < count and (len(taken) < 3 or time.perf_counter() < end_s):
         start_s = time.perf_counter()
-        sing()
+        run()
         taken.append(time.perf_counter() - start_s)
     return tuple(taken)
 

@@ -16,14 +16,14 @@ class HostLooks:
 
     Args:
         system_id: The machine's; what is usual of its canary is kept under it.
-        sings: Whether the canary is timed: a run that cannot start needs none, and one beside another would disturb it.
+        with_canary: Whether it is timed: a run that cannot start needs none, and one beside another would disturb it.
     """
 
-    def __init__(self, layout: StoreLayout, system_id: str, recorder: Recorder, *, sings: bool) -> None:
+    def __init__(self, layout: StoreLayout, system_id: str, recorder: Recorder, *, with_canary: bool) -> None:
         self._layout = layout
         self._recorder = recorder
         self._usual = UsualCanary(layout.canary, system_id)
-        self._sings = sings
+        self._with_canary = with_canary
 
     def before(self) -> None:
         """The state first: the canary would add to the load that it tells."""
@@ -36,7 +36,7 @@ class HostLooks:
         self._recorder.record(keys.HOST_STATE, "after", host_state(self._layout.root))
 
     def _time_canary(self, when: str) -> None:
-        if not self._sings:
+        if not self._with_canary:
             return
         canary = read_host(usable_cores(this_host()))
         canary.log(self._recorder.record, when, **self._usual.of(canary))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from oildrop.harness.beside import meet
 from oildrop.harness.canary import read_device
-from oildrop.harness.devices.opening import device_uuids, open_device, require_dtype, song_of
+from oildrop.harness.devices.opening import canary_of, device_uuids, open_device, require_dtype
 from oildrop.harness.messages import Emitter
 from oildrop.harness.orders import Orders
 from oildrop.rules import keys
@@ -97,7 +97,7 @@ def _log_canary(device: Device, spec: RunSpec, emitter: Emitter, when: str) -> N
 
     A run beside another has none: it would be timed while the other's clock runs.
     """
-    sings = not spec.backend.endswith("-cpu") and spec.beside_run_id is None
-    song = song_of(device) if sings else None
-    if song is not None:
-        read_device(song.sing, device.synchronize, song.work).log(emitter.emit, when)
+    timed = not spec.backend.endswith("-cpu") and spec.beside_run_id is None
+    canary = canary_of(device) if timed else None
+    if canary is not None:
+        read_device(canary.run, device.synchronize, canary.work).log(emitter.emit, when)

@@ -65,7 +65,7 @@ class _Supervision:
         self._recorder = Recorder(job.writer, clock, job.redact)
         self._idle = IdleTime(job.spec, job.salt, job.writer, self._recorder, start_ns=clock.start_ns)
         alone = job.unsupported_reason is None and job.beside is None
-        self._host = HostLooks(StoreLayout(job.store_root), job.spec.system_id, self._recorder, sings=alone)
+        self._host = HostLooks(StoreLayout(job.store_root), job.spec.system_id, self._recorder, with_canary=alone)
         self._so_far = SoFar()
         self._attempt: Attempt | None = None
 

@@ -26,19 +26,19 @@ class Uuid:
     reason: str | None = None
 
 
-SONG_SIZE = 1024
-SONG_PRODUCTS = 16
+CANARY_SIZE = 1024
+CANARY_PRODUCTS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Song:
-    """An accelerator's canary: a chain of `SONG_PRODUCTS` fp32 products of matrices [SONG_SIZE, SONG_SIZE].
+class DeviceCanary:
+    """An accelerator's canary: a chain of `CANARY_PRODUCTS` fp32 products of matrices [CANARY_SIZE, CANARY_SIZE].
 
-    Every entry is 1 / SONG_SIZE, and so is every entry of each product.
+    Every entry is 1 / CANARY_SIZE, and so is every entry of each product.
 
     Attributes:
-        sing: Gives the whole chain to the device; it need not have ended when the call returns.
+        run: Gives the whole chain to the device; it need not have ended when the call returns.
     """
 
-    sing: Callable[[], None]
-    work: str = f"{SONG_PRODUCTS} fp32 products of {SONG_SIZE} x {SONG_SIZE}"
+    run: Callable[[], None]
+    work: str = f"{CANARY_PRODUCTS} fp32 products of {CANARY_SIZE} x {CANARY_SIZE}"

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from oildrop.harness.devices.cuda_uuid import first_cuda_uuid
-from oildrop.harness.devices.facts import BF16_CAPABILITY, SONG_PRODUCTS, SONG_SIZE, DeviceFacts, Song, Uuid
+from oildrop.harness.devices.facts import BF16_CAPABILITY, CANARY_PRODUCTS, CANARY_SIZE, DeviceCanary, DeviceFacts, Uuid
 from oildrop.harness.devices.strict_fp32 import Matrix, Multiply
 from oildrop.workloads.protocols import Device
 
@@ -48,11 +48,11 @@ def multiplications(device: Device) -> dict[str, Multiply]:
     return {"matrix product": multiply}
 
 
-def song(device: Device) -> Song | None:
+def canary(device: Device) -> DeviceCanary | None:
     """The device's canary, compiled as one loop; None of the processor, which has another."""
     if device.handle.platform == "cpu":
         return None
-    entry = np.full((SONG_SIZE, SONG_SIZE), 1 / SONG_SIZE, dtype=np.float32)
+    entry = np.full((CANARY_SIZE, CANARY_SIZE), 1 / CANARY_SIZE, dtype=np.float32)
     factor = jax.device_put(entry, device.handle)
-    chain = jax.jit(lambda factor: jax.lax.fori_loop(0, SONG_PRODUCTS, lambda _, product: product @ factor, factor))
-    return Song(sing=lambda: chain(factor).block_until_ready())
+    chain = jax.jit(lambda factor: jax.lax.fori_loop(0, CANARY_PRODUCTS, lambda _, product: product @ factor, factor))
+    return DeviceCanary(run=lambda: chain(factor).block_until_ready())

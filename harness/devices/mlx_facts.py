@@ -8,7 +8,7 @@ import mlx.core as mx
 import numpy as np
 
 from oildrop.harness.devices.cuda_uuid import first_cuda_uuid
-from oildrop.harness.devices.facts import SONG_PRODUCTS, SONG_SIZE, DeviceFacts, Song, Uuid
+from oildrop.harness.devices.facts import CANARY_PRODUCTS, CANARY_SIZE, DeviceCanary, DeviceFacts, Uuid
 from oildrop.harness.devices.strict_fp32 import Matrix, Multiply
 from oildrop.workloads.protocols import Device
 
@@ -47,17 +47,17 @@ def multiplications(device: Device) -> dict[str, Multiply]:
     return {"matrix product": multiply}
 
 
-def song(device: Device) -> Song | None:
+def canary(device: Device) -> DeviceCanary | None:
     """The device's canary; None of the processor, which has another."""
     if device.backend == "mlx-cpu":
         return None
-    factor = mx.full((SONG_SIZE, SONG_SIZE), 1 / SONG_SIZE)
+    factor = mx.full((CANARY_SIZE, CANARY_SIZE), 1 / CANARY_SIZE)
     mx.eval(factor)
 
-    def sing() -> None:
+    def run() -> None:
         product = factor
-        for _ in range(SONG_PRODUCTS):
+        for _ in range(CANARY_PRODUCTS):
             product = mx.matmul(product, factor)
         mx.eval(product)
 
-    return Song(sing=sing)
+    return DeviceCanary(run=run)

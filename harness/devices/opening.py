@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from oildrop.harness.devices.facts import DeviceFacts, Song, Uuid
+from oildrop.harness.devices.facts import DeviceCanary, DeviceFacts, Uuid
 from oildrop.harness.devices.strict_fp32 import require_exact_products
 from oildrop.rules.errors import Unsupported
 from oildrop.workloads.protocols import Device
@@ -85,9 +85,9 @@ def device_uuids(device: Device) -> tuple[str, ...]:
     return () if found is None else (found,)
 
 
-def song_of(device: Device) -> Song | None:
+def canary_of(device: Device) -> DeviceCanary | None:
     """The accelerator's canary; None where the device is the processor."""
-    return _facts(device, "song")
+    return _facts(device, "canary")
 
 
 def supports_dtype(device: Device, dtype: str) -> str | None:

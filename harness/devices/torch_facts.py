@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from oildrop.harness.devices.facts import BF16_CAPABILITY, SONG_PRODUCTS, SONG_SIZE, DeviceFacts, Song, Uuid
+from oildrop.harness.devices.facts import BF16_CAPABILITY, CANARY_PRODUCTS, CANARY_SIZE, DeviceCanary, DeviceFacts, Uuid
 from oildrop.harness.devices.strict_fp32 import Matrix, Multiply
 from oildrop.workloads.protocols import Device
 
@@ -48,18 +48,18 @@ def multiplications(device: Device) -> dict[str, Multiply]:
     return {"matrix product": _through(device, torch.matmul), "convolution": _through(device, _convolution)}
 
 
-def song(device: Device) -> Song | None:
+def canary(device: Device) -> DeviceCanary | None:
     """The device's canary; None of the processor, which has another."""
     if device.handle.type == "cpu":
         return None
-    factor = torch.full((SONG_SIZE, SONG_SIZE), 1 / SONG_SIZE, device=device.handle)
+    factor = torch.full((CANARY_SIZE, CANARY_SIZE), 1 / CANARY_SIZE, device=device.handle)
 
-    def sing() -> None:
+    def run() -> None:
         product = factor
-        for _ in range(SONG_PRODUCTS):
+        for _ in range(CANARY_PRODUCTS):
             product = torch.matmul(product, factor)
 
-    return Song(sing=sing)
+    return DeviceCanary(run=run)
 
 
 def _through(device: Device, product: Any) -> Multiply:

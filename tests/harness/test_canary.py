@@ -15,8 +15,8 @@ import torch
 from oildrop.harness import canary as module
 from oildrop.harness.canary import READINGS, Canary, UsualCanary, read_device, read_host
 from oildrop.harness.devices import jax_facts, mlx_facts, torch_facts
-from oildrop.harness.devices.facts import SONG_PRODUCTS, SONG_SIZE
-from oildrop.harness.devices.opening import open_device, song_of
+from oildrop.harness.devices.facts import CANARY_PRODUCTS, CANARY_SIZE
+from oildrop.harness.devices.opening import canary_of, open_device
 from oildrop.harness.host_looks import HostLooks
 from oildrop.results.layout import StoreLayout
 from oildrop.rules import keys
@@ -30,7 +30,7 @@ def test_every_thread_hashes_once_a_reading(monkeypatch: pytest.MonkeyPatch) -> 
     hashed: list[tuple[Any, ...]] = []
     monkeypatch.setattr(module.hashlib, "pbkdf2_hmac", lambda *words: hashed.append(words))
     found = read_host(3, readings=4)
-    assert len(hashed) == 3 * (4 + 1)  # the first song is not counted
+    assert len(hashed) == 3 * (4 + 1)  # the first reading is not counted
     assert {words[-1] for words in hashed} == {module.ITERATIONS}
     assert found.place == "host" and len(found.readings_s) == 4 and min(found.readings_s) > 0
     assert "in each of 3 threads" in found.work
@@ -43,8 +43,8 @@ def test_readings_end_after_the_limit_but_not_before_three(monkeypatch: pytest.M
 
 def test_both_edges_of_a_reading_wait_for_the_device() -> None:
     calls: list[str] = []
-    read_device(lambda: calls.append("sing"), lambda: calls.append("wait"), "work")
-    assert calls == ["wait", *["sing", "wait"] * (READINGS + 1)]
+    read_device(lambda: calls.append("run"), lambda: calls.append("wait"), "work")
+    assert calls == ["wait", *["run", "wait"] * (READINGS + 1)]
 
 
 def test_what_is_usual_is_the_median_of_earlier_runs_from_the_third_on(tmp_path: Path) -> None:
@@ -82,35 +82,41 @@ def test_a_store_that_cannot_be_written_does_not_stop_the_run(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("backend", ["torch-cpu", "jax-cpu", "mlx-cpu"])
-def test_the_processor_has_no_song_of_a_framework(backend: str) -> None:
-    assert song_of(open_device(backend)) is None
+def test_the_processor_has_no_canary_of_a_framework(backend: str) -> None:
+    assert canary_of(open_device(backend)) is None
 
 
-def test_a_song_is_products_that_keep_their_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_canary_is_products_that_keep_their_entries(monkeypatch: pytest.MonkeyPatch) -> None:
     """PyTorch's on a processor that says it is none: every product of a matrix of 1/n by itself is that matrix."""
     products: list[torch.Tensor] = []
     multiply = torch.matmul
     monkeypatch.setattr(torch, "matmul", lambda a, b: products.append(multiply(a, b)) or products[-1])
     full = torch.full
     monkeypatch.setattr(torch, "full", lambda *words, device: full(*words))
-    song = torch_facts.song(SimpleNamespace(handle=SimpleNamespace(type="cuda")))  # type: ignore[arg-type]
-    assert song is not None
-    song.sing()
-    assert len(products) == SONG_PRODUCTS
-    assert np.unique(products[-1].numpy()).tolist() == [1 / SONG_SIZE]
+    of_torch = torch_facts.canary(SimpleNamespace(handle=SimpleNamespace(type="cuda")))  # type: ignore[arg-type]
+    assert of_torch is not None
+    of_torch.run()
+    assert len(products) == CANARY_PRODUCTS
+    assert np.unique(products[-1].numpy()).tolist() == [1 / CANARY_SIZE]
 
 
-def test_jaxs_and_mlxs_songs_can_be_sung(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jaxs_and_mlxs_canaries_make_every_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With entries 2 / n each product doubles them: after 16 of n = 8 they are 2^17 / 8."""
     import jax
+    import mlx.core as mx
 
-    monkeypatch.setattr(jax_facts, "SONG_SIZE", 8)
-    monkeypatch.setattr(mlx_facts, "SONG_SIZE", 8)
-    monkeypatch.setattr(jax, "device_put", lambda array, handle: jax.numpy.asarray(array))
-    of_jax = jax_facts.song(SimpleNamespace(handle=SimpleNamespace(platform="gpu")))  # type: ignore[arg-type]
-    of_mlx = mlx_facts.song(SimpleNamespace(backend="mlx-metal"))  # type: ignore[arg-type]
+    monkeypatch.setattr(jax_facts, "CANARY_SIZE", 8)
+    monkeypatch.setattr(mlx_facts, "CANARY_SIZE", 8)
+    monkeypatch.setattr(jax, "device_put", lambda array, handle: 2 * jax.numpy.asarray(array))
+    full, evaluated = mx.full, []
+    monkeypatch.setattr(mx, "full", lambda shape, entry: full(shape, 2 * entry))
+    monkeypatch.setattr(mx, "eval", evaluated.append)
+    of_jax = jax_facts.canary(SimpleNamespace(handle=SimpleNamespace(platform="gpu")))  # type: ignore[arg-type]
+    of_mlx = mlx_facts.canary(SimpleNamespace(backend="mlx-metal"))  # type: ignore[arg-type]
     assert of_jax is not None and of_mlx is not None
-    of_jax.sing()
-    of_mlx.sing()
+    of_mlx.run()
+    for product in (of_jax.run(), evaluated[-1]):  # type: ignore[func-returns-value]
+        assert np.asarray(product).tolist() == [[2**17 / 8] * 8] * 8
 
 
 class Log:
@@ -125,7 +131,7 @@ class Log:
 
 def test_the_host_is_looked_at_before_and_after_with_the_canary_nearest_to_the_run(tmp_path: Path) -> None:
     log = Log()
-    looks = HostLooks(StoreLayout(tmp_path), "machine", log, sings=True)  # type: ignore[arg-type]
+    looks = HostLooks(StoreLayout(tmp_path), "machine", log, with_canary=True)  # type: ignore[arg-type]
     looks.before()
     looks.after()
     seen = [(key, meta.get("when", value)) for key, value, meta in log.events]
@@ -139,5 +145,5 @@ def test_the_host_is_looked_at_before_and_after_with_the_canary_nearest_to_the_r
 
 def test_a_run_that_cannot_start_needs_no_canary(tmp_path: Path) -> None:
     log = Log()
-    HostLooks(StoreLayout(tmp_path), "machine", log, sings=False).before()  # type: ignore[arg-type]
+    HostLooks(StoreLayout(tmp_path), "machine", log, with_canary=False).before()  # type: ignore[arg-type]
     assert [key for key, _, _ in log.events] == [keys.HOST_STATE]
