@@ -36,8 +36,9 @@ UTILIZATION: dict[str, MetricMeaning] = {
         text="Time in which the training thread took its next batch, over the training blocks' time.",
     ),
     "arithmetic_intensity_flop_per_byte": MetricMeaning(
-        label="Arithmetic intensity", unit="FLOP/byte", better=None, kinds=TRAIN,
-        text="Model FLOPs of a training step over the least bytes that it moves between a device and its memory, "
-        "both by formula.",
+        label="Arithmetic intensity", unit="FLOP/byte", better=None, kinds=EVERY,
+        text="Model FLOPs over the least bytes that are moved between a device and its memory, both by formula: of a "
+        "training step; of the steps in which a served model decodes, weights and cache; of a network that answers in "
+        "one pass, weights once a batch.",
     ),
 }  # fmt: skip

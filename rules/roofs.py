@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from oildrop.rules.ceilings import Ceilings
+from oildrop.rules.measures.served_traffic import DECODE_INTENSITY
 from oildrop.rules.peaks import part_of, stated_bytes_per_s, stated_flop_per_s
 from oildrop.rules.records import Metric, RunSpec
 from oildrop.rules.rulebook import Rulebook
@@ -36,23 +37,35 @@ class Roof:
 
 @dataclass(frozen=True, kw_only=True)
 class Roofline:
-    """One device's point, in FLOP/byte and FLOP/s, and the roofs above it; one of them at least."""
+    """One device's point, in FLOP/byte and FLOP/s, and the roofs above it; one of them at least.
+
+    Attributes:
+        decoding: Whether the point is of a served model's decoding alone, and not of all that the run did.
+    """
 
     intensity: float
     flop_per_s: float
     roofs: tuple[Roof, ...]
+    decoding: bool = False
+
+    @property
+    def exceeded(self) -> tuple[str, ...]:
+        """Sources of the bandwidths under which the point cannot lie if all its bytes come from memory."""
+        return tuple(
+            roof.source
+            for roof in self.roofs
+            if roof.bytes_per_s is not None and self.flop_per_s > self.intensity * roof.bytes_per_s
+        )
 
 
 def roofline_of(
     spec: RunSpec, system: System | None, headlines: Mapping[str, Metric], rulebook: Rulebook, ceilings: Ceilings | None
 ) -> Roofline | None:
     """The run's roofline; None where its intensity or rate is not known, or nothing stands above it."""
-    intensity, rate = (
-        metric.value if (metric := headlines.get(name)) is not None else None
-        for name in ("arithmetic_intensity_flop_per_byte", "model_flop_per_s")
-    )
-    if not intensity or not rate:
+    point = _point(headlines)
+    if point is None:
         return None
+    intensity, rate, decoding = point
     dtype = str(spec.settings.get("execution.dtype"))
     roofs = []
     part = part_of(system, spec.backend, rulebook)
@@ -65,4 +78,18 @@ def roofline_of(
     known = tuple(roof for roof in roofs if roof.flop_per_s or roof.bytes_per_s)
     # The devices of a processor's run are its processes, which share its cores.
     devices = 1 if spec.backend.endswith("-cpu") else int(spec.settings.get("execution.devices", 1))
-    return Roofline(intensity=intensity, flop_per_s=rate / devices, roofs=known) if known else None
+    if not known:
+        return None
+    return Roofline(intensity=intensity, flop_per_s=rate / devices, roofs=known, decoding=decoding)
+
+
+def _point(headlines: Mapping[str, Metric]) -> tuple[float, float, bool] | None:
+    """FLOP/byte, FLOP/s of all devices, and whether they are of decoding alone; None where one is not known."""
+    intensity = headlines.get("arithmetic_intensity_flop_per_byte")
+    if intensity is None or not intensity.value:
+        return None
+    decoding = intensity.formula == DECODE_INTENSITY
+    rate = headlines.get("decode_read_bytes_per_s" if decoding else "model_flop_per_s")
+    if rate is None or not rate.value:
+        return None
+    return intensity.value, rate.value * (intensity.value if decoding else 1), decoding

@@ -18,6 +18,7 @@ from oildrop.rules.measures.served_latency import latency_metrics, lateness_metr
 from oildrop.rules.measures.served_phases import phase_metrics
 from oildrop.rules.measures.served_quality import answer_metrics
 from oildrop.rules.measures.served_rates import served_rate_metrics
+from oildrop.rules.measures.served_traffic import served_traffic_metrics
 from oildrop.rules.measures.served_transfer import transfer_metrics
 from oildrop.rules.measures.served_work import served_work_metrics
 from oildrop.rules.measures.speed import eval_metric, overhead_metric, rate_metrics, setup_metrics
@@ -86,6 +87,7 @@ def _served(case: Case) -> Iterator[Metric]:
     yield from hit_rate_metrics(case)
     yield from served_energy_metrics(case)
     yield from served_work_metrics(case)
+    yield from served_traffic_metrics(case)
     yield from resource_metrics(case)
     yield from counter_metrics(case)
     yield from served_memory_metrics(case)

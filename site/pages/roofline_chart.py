@@ -25,7 +25,7 @@ def roofline_figure(found: Roofline) -> Markup:
     y_axis = axis_between(min(heights) / _MARGIN, max(heights) * 1.5, log=True)
     lines = "".join([line for roof in found.roofs for line in _roof(roof, x_axis, y_axis)])
     at_x, at_y = _x(found.intensity, x_axis), _y(found.flop_per_s, y_axis)
-    says = f"Roofline: {_rate(found.flop_per_s)} at {number(found.intensity)} FLOP/byte; " + "; ".join(
+    says = f"{_name(found)}: {_rate(found.flop_per_s)} at {number(found.intensity)} FLOP/byte; " + "; ".join(
         _words(roof, found.intensity) for roof in found.roofs
     )
     chart = (
@@ -108,9 +108,21 @@ def _table(found: Roofline) -> str:
     point = f"{_rate(found.flop_per_s)} at {number(found.intensity)} FLOP/byte, both by formula"
     table = f'<table class="roofs"><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table>'
     return (
-        f"<figcaption>Roofline: one device did {escaped(point)}</figcaption>"
+        f"<figcaption>{_name(found)}: one device did {escaped(point)}{_above(found)}</figcaption>"
         f'<div class="scroll" role="region" tabindex="0" aria-label="Ceilings of this run">{table}</div>'
     )
+
+
+def _name(found: Roofline) -> str:
+    return "Roofline of decoding alone" if found.decoding else "Roofline"
+
+
+def _above(found: Roofline) -> str:
+    """Of a point over a slope: no memory of that bandwidth gave all these bytes."""
+    if not found.exceeded:
+        return ""
+    sources = " and the ".join(found.exceeded)
+    return f". It lies above the {sources} bandwidth's slope: some of these bytes may come from a cache"
 
 
 def _row(roof: Roof, found: Roofline) -> str:

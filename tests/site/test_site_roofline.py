@@ -69,3 +69,29 @@ def test_the_table_and_the_name_of_the_picture_say_what_it_shows() -> None:
     assert label[1] == (
         "Roofline: 25.0 GFLOP/s at 10.0 FLOP/byte; stated 1.00 TFLOP/s and 10.0 GB/s, which allow 100 GFLOP/s there"
     )
+
+
+def caption(found: Roofline) -> str:
+    shown = re.search("<figcaption>(.*)</figcaption>", str(roofline_figure(found)))
+    assert shown is not None
+    return shown[1]
+
+
+def test_a_point_of_decoding_says_so() -> None:
+    found = Roofline(intensity=10.0, flop_per_s=2.5e10, roofs=(BOTH,), decoding=True)
+    assert caption(found) == (
+        "Roofline of decoding alone: one device did 25.0 GFLOP/s at 10.0 FLOP/byte, both by formula"
+    )
+    assert 'aria-label="Roofline of decoding alone: 25.0 GFLOP/s' in str(roofline_figure(found))
+
+
+def test_a_point_over_a_slope_is_drawn_and_the_words_say_how_that_can_be() -> None:
+    """At 10 FLOP/byte 10 GB/s allow 100 GFLOP/s; 200 are there."""
+    measured = Roof(source="measured", flop_per_s=None, bytes_per_s=5e10)
+    found = Roofline(intensity=10.0, flop_per_s=2e11, roofs=(BOTH, measured))
+    figure = str(roofline_figure(found))
+    point = re.search(r'<circle class="front" cx="([\d.]+)%" cy="([\d.]+)%"', figure)
+    assert point is not None and 0 < float(point[2]) < 100
+    assert "above the stated bandwidth's slope" in caption(found) and "200 %" in figure
+    both = Roofline(intensity=10.0, flop_per_s=6e11, roofs=(BOTH, measured))
+    assert "above the stated and the measured bandwidth" in caption(both)
