@@ -58,6 +58,15 @@ def key_of(environment: Mapping[str, str]) -> bytes:
     return key.encode()
 
 
+def way_of(environment: Mapping[str, str]) -> tuple[tuple[str, int], bytes]:
+    """Where prompts are read, and the secret that is asked for there. Raises UsageError where either is missing."""
+    if not environment.get(ADDRESS):
+        raise UsageError(
+            f"{ADDRESS} is not set; name the machine on which `oildrop prefill serve` listens, as HOST:PORT"
+        )
+    return parse_place(ADDRESS, environment[ADDRESS]), key_of(environment)
+
+
 def reach(backend: str, environment: Mapping[str, str]) -> tuple[Link, dict[str, Any]]:
     """The way to the process that reads prompts, and what it says of itself and of its clock.
 
@@ -65,9 +74,7 @@ def reach(backend: str, environment: Mapping[str, str]) -> tuple[Link, dict[str,
         Unsupported: Nobody listens there, the key is another, or the other end is of another kind.
         UsageError: The address or the key is none.
     """
-    if not environment.get(ADDRESS):
-        raise UsageError(f"{ADDRESS} is not set; name the machine that reads prompts, as HOST:PORT")
-    place, key = parse_place(ADDRESS, environment[ADDRESS]), key_of(environment)
+    place, key = way_of(environment)
     link = Link(_connected(place, key))
     try:
         link.send("hello", {"protocol": PROTOCOL, "oildrop": version("oildrop"), "backend": backend})

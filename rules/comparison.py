@@ -126,9 +126,11 @@ def _test(a: Side, b: Side, metric: str | None) -> Tested:
     whose = tuple(side.label for side in (a, b) if any(run.outcome == "invalid" for run in side.runs))
     if whose:
         return replace(base, obstacle="invalid", obstacle_text=" and ".join(whose))
-    unmeasured = sum(run.outcome == "ok" and not (run.values.get(name) or 0) > 0 for side in runs for run in side)
-    if unmeasured:
-        return replace(base, obstacle="missing", obstacle_text=f"{unmeasured} of {sum(base.ok)} successful runs")
+    lacking = [sum(run.outcome == "ok" and not (run.values.get(name) or 0) > 0 for run in side) for side in runs]
+    if any(lacking):
+        counts = zip(lacking, base.ok, (a, b), strict=True)
+        said = [f"{count} of {ok} successful runs of {_letter(side)}" for count, ok, side in counts if count]
+        return replace(base, obstacle="missing", obstacle_text=" and ".join(said))
     scopes = [sorted({run.scopes.get(name, "run") for run in side if run.outcome == "ok"}) for side in runs]
     if len({scope for side in scopes for scope in side}) > 1:
         said = [f"{each.label} covers {' and '.join(side)}" for each, side in zip((a, b), scopes, strict=True) if side]
@@ -141,6 +143,11 @@ def _test(a: Side, b: Side, metric: str | None) -> Tested:
     if common:
         return _paired(base, runs, common, name)
     return _independent(base, [[_value(run, name) for run in side] for side in runs], "run")
+
+
+def _letter(side: Side) -> str:
+    """Its label without what tells it from the other, which the sentence has said already."""
+    return side.label.partition(" (")[0]
 
 
 def _refuse_unlike(a: Side, b: Side) -> None:

@@ -265,7 +265,7 @@ def _word(metric: str) -> str:
     if metric in SPEEDS:
         return "as fast"
     label = MEANINGS[metric].label
-    return f"as good in {label if label.isupper() else label[0].lower() + label[1:]}"
+    return f"as good in {label if label[:2].isupper() else label[0].lower() + label[1:]}"
 
 
 def _percent(ratio: float) -> str:

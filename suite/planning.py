@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from oildrop.harness.backends import BACKENDS, Availability, availability, choose_backend
 from oildrop.harness.endpoint.environment import BACKEND as ENDPOINT
+from oildrop.harness.prefill_elsewhere import way_of
 from oildrop.harness.ranks.launch import ranks_of
 from oildrop.harness.system.probe import probe_system
 from oildrop.results.identity import store_identity
@@ -94,6 +96,8 @@ def plan(request: RunRequest, layout: StoreLayout, *, create: bool = False) -> l
     require_server([find_benchmark(rulebook, entry.benchmark) for entry in entries], request.server, request.backend)
     request = replace(request, changes={**request.changes, **server_changes(request.server)})
     wanted = all_wanted(request, entries, rulebook)
+    if any(one.resolved.settings.get("execution.prefill_machine") == "other" for one in wanted):
+        way_of(os.environ)
     redact = host_redactor()
     identity = store_identity(layout, create=create)
     system = redact_system(probe_system(identity.salt), redact)

@@ -45,6 +45,7 @@ def compare(
     from oildrop.rules.expected_energy import say_energies
     from oildrop.suite.cli.scaling import scaling_of, scaling_sentence
     from oildrop.suite.cli.sides import sides_of
+    from oildrop.suite.cli.transfers import transfer_of, transfer_sentence
 
     _check_metrics(metrics or [])
     layout = store_layout(store)
@@ -54,15 +55,20 @@ def compare(
     results = _compare(side_a, side_b, metrics or [])
     scaling = scaling_of((chosen_a, side_a), (chosen_b, side_b))
     energies = (side_a.energy_to_success(), side_b.energy_to_success())
+    transfers = (transfer_of(side_a), transfer_of(side_b))
     if as_json:
         sides = {"a": _side_document(chosen_a, side_a), "b": _side_document(chosen_b, side_b)}
         expected = {"a": energies[0], "b": energies[1]}
         found = {"comparisons": results, "scaling_efficiency": scaling, "expected_energy_to_success": expected}
+        found["transfer"] = {"a": transfers[0], "b": transfers[1]}
         print_document({"schema": "oildrop.comparison/1", "store": layout.root, **sides, **found})
         return
     _print_comparisons(results)
     if scaling is not None:
         screen().print(scaling_sentence(scaling))
+    for transfer in transfers:
+        if transfer is not None:
+            screen().print(transfer_sentence(transfer))
     spent = say_energies((side_a.label, side_b.label), energies)
     if spent is not None:
         screen().print(f"{spent}.")

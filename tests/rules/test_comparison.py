@@ -209,7 +209,10 @@ def test_a_metric_that_was_not_measured_in_every_run_is_not_compared(value):
     a = replace(a, runs=(*a.runs[:4], replace(a.runs[4], values={"time_to_target_s": value})))
     found = compare(a, side("B", B_S))
     assert found.verdict == "no_claim"
-    assert found.sentence.endswith("1 of 10 successful runs carry no time_to_target_s above 0")
+    assert found.sentence.endswith("1 of 5 successful runs of A carry no time_to_target_s above 0")
+    found = compare(a, replace(side("B (tcp)", B_S), runs=a.runs[4:] * 2))
+    said = "1 of 5 successful runs of A and 2 of 2 successful runs of B carry no time_to_target_s above 0"
+    assert found.sentence.endswith(said)
 
 
 def test_across_systems_one_session_says_in_these_sessions():
@@ -379,3 +382,15 @@ def test_energies_of_different_scopes_give_no_ratio():
     mixed = replace(mixed, runs=(*mixed.runs[:4], replace(mixed.runs[4], scopes={"energy_j": "package"})))
     assert compare(mixed, energies("B", "device"), "energy_j").verdict == "no_claim"
     assert compare(energies("A", "wall"), energies("B", "wall"), "energy_j").ratio == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [("ttft_s_p50", "as good in TTFT, p50 as"), ("latency_s_p90", "as good in latency, p90 as")],
+)
+def test_an_abbreviation_keeps_its_capitals_within_a_sentence(metric, said):
+    def served(label, value):
+        runs = [replace(each, values={metric: value * (1 + each.seed / 10)}) for each in side(label, B_S).runs]
+        return replace(side(label, B_S), kind="serve", scenario="single-stream", runs=tuple(runs))
+
+    assert said in compare(served("A", 1.0), served("B", 1.01), metric).sentence

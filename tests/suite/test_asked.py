@@ -159,3 +159,22 @@ def test_what_cannot_go_with_tokens_held_before_is_refused(
 def test_another_machine_reads_prompts_over_tcp_alone(layout: StoreLayout) -> None:
     with pytest.raises(UsageError, match=r"by execution\.transfer=tcp alone, and it is none"):
         planned(layout, changes={"execution.prefill_machine": "other"})
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({}, "OILDROP_PREFILL is not set; name the machine on which `oildrop prefill serve` listens"),
+        ({"OILDROP_PREFILL": "there"}, "OILDROP_PREFILL is no HOST:PORT"),
+        ({"OILDROP_PREFILL": "there:70"}, "OILDROP_PREFILL_KEY holds 0 characters, at least 16 are needed"),
+    ],
+)
+def test_another_machine_is_named_before_a_run_is_opened(
+    layout: StoreLayout, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], said: str
+) -> None:
+    for name in ("OILDROP_PREFILL", "OILDROP_PREFILL_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match=said):
+        planned(layout, changes={"execution.transfer": "tcp", "execution.prefill_machine": "other"})

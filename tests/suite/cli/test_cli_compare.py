@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from oildrop.results import ingest, views
 from oildrop.results.rows import RunRow
+from oildrop.rules.comparison import Side, SideRun
 from oildrop.rules.errors import UsageError
 from oildrop.suite.cli.main import main
 from oildrop.suite.cli.sides import sides_of
+from oildrop.suite.cli.transfers import transfer_of, transfer_sentence
 
 RowFactory = Callable[..., RunRow]
 Capture = pytest.CaptureFixture[str]
@@ -93,3 +96,23 @@ def test_several_metrics_are_compared_at_once(listed: list[RunRow], tmp_path: Pa
         ("time_to_target_s", "b_better"),
         ("power_w", "no_claim"),
     ]
+
+
+def test_what_a_pair_of_processes_sends_is_told_with_its_share_of_the_first_tokens_time() -> None:
+    ran = [(1024.0, 0.004, 0.01), (3072.0, 0.006, 0.03), (None, None, 0.02)]
+    runs = tuple(
+        SideRun(
+            seed=seed, session_id="s", system_id="s", outcome="ok", seeds_chosen=False,
+            values=dict(zip(("transfer_bytes", "transfer_s", "ttft_s"), values, strict=True)),
+        )
+        for seed, values in enumerate(ran)
+    )  # fmt: skip
+    side = Side(label="B (tcp)", benchmark="t", benchmark_sha256="0", tier="nano", kind="serve", target=None, runs=runs)
+    found = transfer_of(side)
+    assert found is not None
+    assert (found.runs, found.transfer_bytes, found.transfer_s, found.ttft_s) == (2, 2048.0, 0.005, 0.02)
+    assert transfer_sentence(found) == (
+        "B (tcp) sends a prompt's cache of 2 KiB to the process that decodes in 0.005 s, which is 25 % of its mean "
+        "time to first token, 0.02 s (means of 2 runs)."
+    )
+    assert transfer_of(replace(side, runs=runs[2:])) is None
