@@ -6,10 +6,22 @@ from typing import Any
 
 import pytest
 
+from oildrop.rules.errors import Unsupported
 from oildrop.rules.loading import load_rulebook
 from oildrop.rules.rulebook import gate_settings, settings_of
 
 pytest.register_assert_rewrite("engine_contract", "generator_contract")
+
+
+@pytest.fixture
+def inductor() -> None:
+    """Skips, with what to install, where Inductor cannot build its kernels."""
+    from oildrop.workloads.compiler_torch import require_compiler
+
+    try:
+        require_compiler()
+    except Unsupported as error:
+        pytest.skip(str(error))
 
 
 def tier_settings(benchmark: str, tier: str) -> dict[str, Any]:
