@@ -128,5 +128,9 @@ def test_what_jax_cannot_do_is_unsupported_with_the_fix(key: str, value: Any, fi
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system does not tell which processors are ours")
-def test_as_many_threads_as_processors_are_what_xla_has() -> None:
-    engine_with(execution__threads=len(os.sched_getaffinity(0)))
+def test_as_many_threads_as_processors_are_what_xla_has(start: Any, inputs: Any) -> None:
+    engine = engine_with(execution__threads=len(os.sched_getaffinity(0)))
+    engine.set_weights(start)
+    x_BI, y_BO = (array.astype(np.float64) for array in inputs)
+    off_BO = x_BI @ start["weight_OI"].astype(np.float64).T + start["bias_O"] - y_BO
+    assert engine.losses(engine.put(inputs), "fp32") == pytest.approx(0.5 * (off_BO**2).sum(1), rel=1e-6)

@@ -11,7 +11,7 @@ import pytest
 
 from oildrop.harness import phases, training, worker
 from oildrop.harness.devices import opening
-from oildrop.harness.devices.opening import is_out_of_memory, open_device, require_dtype
+from oildrop.harness.devices.opening import is_out_of_memory, open_device
 from oildrop.rules.errors import Unsupported
 
 MLX_CHILD = """
@@ -101,9 +101,3 @@ def test_the_worker_refuses_a_dtype_before_it_touches_the_task(dtype: str, monke
         ),
     }
     assert (claim, reason) == expected[dtype]
-
-
-def test_fp32_is_offered_everywhere() -> None:
-    for backend in ("torch-cpu", "torch-cuda", "torch-mps"):
-        device: Any = SimpleNamespace(backend=backend, handle=None)
-        require_dtype(device, "fp32")

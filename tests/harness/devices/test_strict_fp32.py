@@ -39,8 +39,11 @@ def bf16_passes(parts: int) -> Multiply:
 @pytest.mark.parametrize(
     "multiply", [np.matmul, shortened(24, 24), bf16_passes(3)], ids=["fp32", "24 bits", "6 passes"]
 )
-def test_full_fp32_passes(multiply: Multiply) -> None:
-    require_exact_products("any", "matrix product", multiply)
+def test_full_fp32_passes_with_the_wide_factor_on_either_side(multiply: Multiply) -> None:
+    products = []
+    require_exact_products("any", "matrix product", lambda *sides: products.append(multiply(*sides)) or products[-1])
+    wide, few = (matrix.astype(object) for matrix in factors())  # Python's integers, of any length
+    assert [product[0].tolist() for product in products] == [(wide[0] @ few).tolist(), (few[0] @ wide).tolist()]
 
 
 @pytest.mark.parametrize(
