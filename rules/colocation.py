@@ -170,18 +170,27 @@ def _ratio(
 
     To leave out pairs in which a run failed would show the lucky ones.
     """
-    values, missing = [], []
+    values: list[float] = []
+    missing: dict[str, list[int]] = {}
     for number, pair in pairs.items():
         try:
             values.append(ratio(pair))
         except _Missing as error:
-            missing.append(f"pair {number}: {error}")
+            missing.setdefault(str(error), []).append(number)
     none = Figure(name=name, of=of, unit="1", formula=formula, scope=scope, count=len(values), value=None)
     if missing or not values:
-        return none.model_copy(update={"reason": "; ".join(missing) or "no pair was made"})
+        return none.model_copy(update={"reason": _reasons(missing) or "no pair was made"})
     found = log_t_interval(values)
     reason = "one pair has no interval" if len(values) == 1 else None
     return none.model_copy(update={"value": found.value, "low": found.low, "high": found.high, "reason": reason})
+
+
+def _reasons(missing: dict[str, list[int]]) -> str:
+    """Why pairs lack a ratio, each reason once: `pairs 1, 3: serving alone was not run`."""
+    return "; ".join(
+        f"{'pair' if len(numbers) == 1 else 'pairs'} {', '.join(map(str, numbers))}: {why}"
+        for why, numbers in missing.items()
+    )
 
 
 def _scope(pairs: dict[int, _Pair]) -> str:

@@ -222,6 +222,13 @@ def test_a_pair_that_lacks_a_value_takes_the_figure_away_and_is_named() -> None:
     assert [each.figures[0].value for each in result.pairs] == [pytest.approx(0.5), None]
 
 
+def test_a_reason_of_several_pairs_is_told_once() -> None:
+    lacking = [part for number in (1, 3) for part in pair(number, train=None, serve=0.8)]
+    train, *_ = colocation_of([*lacking, *pair(2, train=0.5, serve=0.8)[:1]]).figures
+    said = "pairs 1, 3: training together (ok): no meter; pair 2: training together was not run"
+    assert train.reason == said
+
+
 def test_a_run_that_was_never_made_is_named() -> None:
     train, *_ = colocation_of(pair(1, train=0.5, serve=0.8)[:1]).figures
     assert train.reason == "pair 1: training together was not run"
