@@ -1,4 +1,4 @@
-"""The training loop that is timed: blocks of steps between evaluations.
+"""The training loop that is timed: blocks of steps between evaluations, or shorter ones where the plan says so.
 
 Both edges of a block are stamped after the device has ended all its work. Inside a block there is
 the task's step and one addition; losses are read, digests taken and events buffered between blocks.
@@ -46,11 +46,13 @@ class TrainPlan:
     Attributes:
         cap_samples: No block goes past this many samples.
         target: Quality at or under which the run has met its goal; None for fixed work.
+        block_samples: No block is longer, evaluated after or not; None: each ends at an evaluation.
     """
 
     schedule: Schedule
     cap_samples: int
     target: float | None
+    block_samples: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,12 +110,15 @@ def train(
     if resume is None:
         sink.emit(keys.RUN_START)
     while True:
-        block_steps = steps_to_evaluation(plan, samples, per_step)
+        block_steps, is_cut = steps_of_block(plan, samples, per_step)
         loss = _run_block(task, device, block_steps, samples, sink, progress)
         steps += block_steps
         samples += block_steps * per_step
         if steps == block_steps:
             sink.emit(keys.FIRST_LOSS_FP32, json_number(task.first_loss()))
+        if is_cut and math.isfinite(loss):
+            sink.flush()
+            continue
         quality = math.nan
         if math.isfinite(loss):
             evaluation = _evaluate(task, samples, sink, progress)
@@ -130,6 +135,15 @@ def train(
         sink.flush()  # First: what a checkpoint holds is in the log, even if the process dies between the two.
         if keeper is not None:
             keeper.evaluated(task, Position(samples=samples, steps=steps, kept=tuple(kept)))
+
+
+def steps_of_block(plan: TrainPlan, samples: int, per_step: int) -> tuple[int, bool]:
+    """Steps of the block that begins after `samples`, and whether it ends before the next evaluation is due."""
+    steps = steps_to_evaluation(plan, samples, per_step)
+    if plan.block_samples is None:
+        return steps, False
+    most = max(plan.block_samples // per_step, 1)
+    return min(steps, most), most < steps
 
 
 def steps_to_evaluation(plan: TrainPlan, samples: int, per_step: int) -> int:

@@ -28,7 +28,7 @@ def run_training(spec: RunSpec, orders: Orders, emitter: Emitter, heartbeat: Hea
     gates = gate_settings(benchmark.gates, benchmark.tiers[spec.tier])
     task = make_train_task(benchmark.task, {**spec.settings, **gates}, device)
     _build(task, device, emitter)
-    plan = _plan(spec, benchmark, task)
+    plan = plan_of(spec, benchmark, task)
     resume = None
     if orders.resume:
         resume = _take_up(task, spec, orders, emitter)
@@ -89,11 +89,14 @@ def _take_up(task: TrainTask, spec: RunSpec, orders: Orders, emitter: Emitter) -
     return position
 
 
-def _plan(spec: RunSpec, benchmark: Benchmark, task: TrainTask) -> TrainPlan:
+def plan_of(spec: RunSpec, benchmark: Benchmark, task: TrainTask) -> TrainPlan:
+    """When the run evaluates and ends; beside another its blocks are short."""
     tier = benchmark.tiers[spec.tier]
     steps = spec.settings.get("limit.steps")
     cap = int(steps) * task.samples_per_step() if steps is not None else int(spec.settings["limit.cap_samples"])
-    return TrainPlan(schedule=tier.evaluations, cap_samples=cap, target=tier.target)
+    schedule = tier.evaluations
+    block_samples = None if spec.beside_run_id is None else schedule.every  # else a block may outlast the other run
+    return TrainPlan(schedule=schedule, cap_samples=cap, target=tier.target, block_samples=block_samples)
 
 
 def _keep_weights(task: TrainTask, orders: Orders, emitter: Emitter) -> None:

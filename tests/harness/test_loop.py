@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from oildrop.harness.loop import TrainPlan, steps_to_evaluation, train
+from oildrop.harness.loop import TrainPlan, steps_of_block, steps_to_evaluation, train
 from oildrop.harness.null_task import NullDevice, NullTask
 from oildrop.rules.rulebook_parts import Schedule
 from oildrop.workloads.protocols import Evaluation
@@ -103,6 +104,26 @@ def test_steps_to_the_next_evaluation() -> None:
     assert steps_to_evaluation(PLAN, 32, 4) == 2
     assert steps_to_evaluation(PLAN, 96, 4) == 1
     assert steps_to_evaluation(PLAN, 88, 4) == 2
+
+
+def test_shorter_blocks_leave_evaluations_where_they_were() -> None:
+    qualities = [0.9, 0.8, 0.7, 0.6, 0.5]
+    whole, short = (run(Scripted(qualities), replace(PLAN, block_samples=most)) for most in (None, 9))
+    # Steps of 4 samples, 2 of which a block of at most 9: 16 samples are 2 blocks, 8 are 1.
+    assert short[1].samples("block_start") == [0, 8, 16, 24, 32, 40, 48]
+    assert short[1].samples("eval_accuracy") == whole[1].samples("eval_accuracy") == [16, 32, 40, 48, 56]
+    assert (short[0].claim, short[0].steps, short[0].kept) == ("ok", whole[0].steps, whole[0].kept)
+    assert len(short[1].values("first_loss_fp32")) == 1
+
+
+def test_a_short_block_whose_loss_is_not_finite_ends_the_run() -> None:
+    end, sink = run(Scripted([0.9], [1.0, math.nan]), replace(PLAN, block_samples=4))
+    assert (end.claim, sink.samples("block_start"), sink.samples("eval_accuracy")) == ("diverged", [0, 4], [])
+
+
+def test_a_block_holds_one_step_at_least() -> None:
+    assert steps_of_block(replace(PLAN, block_samples=3), 0, 4) == (1, True)
+    assert steps_of_block(replace(PLAN, block_samples=8), 32, 4) == (2, False)
 
 
 class Loading(Scripted):

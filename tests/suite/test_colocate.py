@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 
+from oildrop.harness.null_task import NullTask
+from oildrop.harness.training import plan_of
 from oildrop.results.colocations import colocations_of, result_of
 from oildrop.results.layout import StoreLayout
 from oildrop.results.views import list_runs
 from oildrop.rules.errors import UsageError
 from oildrop.rules.identity import rulebook_seed
+from oildrop.rules.loading import load_rulebook
 from oildrop.suite.colocate import ColocationPlan, plan_colocation
 from oildrop.suite.request import RunRequest
 from oildrop.suite.together import run_two
@@ -57,6 +60,15 @@ def test_a_run_beside_another_is_no_run_of_the_configuration_alone(tmp_path: Pat
         pair.serve_beside.run_id,
         pair.train_beside.run_id,
     )
+
+
+def test_a_training_has_short_blocks_beside_another_alone(tmp_path: Path) -> None:
+    pair, task = planned(tmp_path).pairs[0], NullTask()
+    benchmark = load_rulebook().benchmarks["lm-pretrain"]
+    # The nano tier evaluates every 40 samples once it may have met its target, and never nearer to each other.
+    alone, beside = (plan_of(spec, benchmark, task) for spec in (pair.train_alone, pair.train_beside))
+    assert (alone.block_samples, beside.block_samples) == (None, 40)
+    assert alone.schedule == beside.schedule
 
 
 @pytest.mark.parametrize(
