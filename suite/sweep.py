@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from oildrop.rules.errors import UsageError
-from oildrop.rules.records import RunSpec
+from oildrop.rules.records import RunSpec, Scalar
 from oildrop.rules.rulebook import Benchmark
 from oildrop.rules.rulebook_parts import Range
 
@@ -19,6 +19,9 @@ PROMPTS = "requests.prompts"
 SCENARIO = "scenario.name"
 SCENARIOS = ("concurrency", "offline")
 """Ways in which a cell's requests arrive: as many in flight as are answered at once, or all at once."""
+
+AS_TRAINED, NO_TRANSFER = "as-trained", "none"
+"""Weights of no scheme of quantisation, and prompts that are read where answers are made."""
 
 LONGER = {"assess.reference": "fp32", "assess.least": "4", "assess.most": "8"}
 """Of documents longer than the tier's own few answers are compared, with the fp32 reference, as at the larger tiers."""
@@ -73,6 +76,37 @@ def cells_of(
         shape = (1, output + 1) if not prompt else (prompt, max(output, 1))
         found.append(Cell(prompt_tokens=shape[0], output_tokens=shape[1], batch=batch, depth_tokens=depth))
     return tuple(found)
+
+
+def fixed_shape(spec: RunSpec) -> str:
+    """`pp512 tg128 @ d4096, batch 4` of a run whose prompts and answers are of one length each; empty of any other.
+
+    The batch is told where as many requests are in flight as are answered at once, or all are there from the start.
+    """
+    settings = spec.settings
+    ends = [(settings.get(f"{key}_min"), settings.get(f"{key}_max")) for key in LENGTHS]
+    if any(least != most or most is None for least, most in ends):
+        return ""
+    cell = cell_of(spec)
+    in_flight, at_once = (settings.get(key) for key in BATCH)
+    return f"{cell.test}, batch {at_once}" if spec.scenario in SCENARIOS and in_flight == at_once else cell.test
+
+
+def means_of(settings: Mapping[str, Scalar]) -> str:
+    """With what an engine of ours answers beside a plain model, as `int8 weights, draft lm-pretrain-draft`.
+
+    A prefix cache is no part of it: it is a track of its own (`rules.tracks`).
+    """
+    weights, draft = settings.get("execution.weights", AS_TRAINED), settings.get("execution.draft")
+    words = [] if weights == AS_TRAINED else [f"{weights} weights"]
+    if draft:
+        words.append(f"draft {draft}")
+    way = settings.get("execution.transfer", NO_TRANSFER)
+    if way != NO_TRANSFER:
+        elsewhere = "on another machine" if settings.get("execution.prefill_machine") == "other" else "elsewhere"
+        on = settings.get("execution.prefill_backend")
+        words.append(f"prefill {elsewhere}{f' ({on})' if on else ''} by {way}")
+    return ", ".join(words)
 
 
 def cell_of(spec: RunSpec) -> Cell:

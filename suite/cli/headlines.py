@@ -40,9 +40,22 @@ def what_came_of(row: RunRow) -> str:
 
 
 def what_was_run(spec: RunSpec) -> str:
-    """`lm-pretrain nano torch-cpu`, and of a served run how its requests arrived: `server at 20 queries/s (probe)`."""
+    """`lm-pretrain nano torch-cpu`, and of a served run how its requests arrived: `server at 20 queries/s (probe)`.
+
+    Then how they were answered, where that is not the usual way: `concurrency 4, pp512 tg128, batch 4, int8 weights`.
+    """
     probe = "(probe)" if spec.kind == "probe" else ""
-    return " ".join(word for word in (spec.benchmark, spec.tier, spec.backend, arrivals(spec), probe) if word)
+    asked = ", ".join(words for words in (arrivals(spec), how_answered(spec)) if words)
+    return " ".join(word for word in (spec.benchmark, spec.tier, spec.backend, asked, probe) if word)
+
+
+def how_answered(spec: RunSpec) -> str:
+    """Fixed lengths, depth and batch of requests, scheme of weights, draft and transfer; empty where none is set."""
+    from oildrop.suite.sweep import fixed_shape, means_of
+
+    if spec.scenario is None:
+        return ""
+    return ", ".join(words for words in (fixed_shape(spec), means_of(spec.settings)) if words)
 
 
 def arrivals(spec: RunSpec) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Self
 
-from oildrop.suite.cli.headlines import arrivals, what_came_of, what_was_run
+from oildrop.suite.cli.headlines import arrivals, how_answered, what_came_of, what_was_run
 from oildrop.suite.cli.numbers import count, show_duration, show_number
 from oildrop.suite.cli.output import outcome_text, screen
 from oildrop.suite.cli.remaining import expected_train_s, run_left_s, set_left_s
@@ -78,18 +78,19 @@ class LineProgress:
 
     def run_ended(self, row: RunRow) -> None:
         """A run is judged: one line says how it ended."""
-        self.console.print(ended_line(row, self.number, self.total))
+        self.console.print(ended_line(row, self.number, self.total, self.set_number, self.sets))
 
     def message(self, text: str) -> None:
         """Something that a person should know."""
         self.console.print(text)
 
 
-def ended_line(row: RunRow, number: int, total: int) -> Text:
-    """One finished run in one line."""
+def ended_line(row: RunRow, number: int, total: int, set_number: int = 1, sets: int = 1) -> Text:
+    """One finished run in one line, with its place among several sets."""
     spec = row.spec
     line = outcome_text(row.outcome)
-    line.append(f"  {what_was_run(spec)}  {number_text(spec, number, total)}", style="default")
+    place = f"set {set_number} of {sets}, " if sets > 1 else ""
+    line.append(f"  {what_was_run(spec)}  {place}{number_text(spec, number, total)}", style="default")
     line.append(f"  {what_came_of(row)}", style="default")
     line.append(f"  {row.run_id}", style="dim")
     return line
@@ -131,7 +132,7 @@ class LiveProgress(LineProgress):
         super().run_started(spec, number, total)
         self._started_s = self._clock()
         self._usual_samples = usual_samples(spec)
-        words = arrivals(spec)
+        words = ", ".join(words for words in (arrivals(spec), how_answered(spec)) if words)
         self._where = (
             f"{spec.benchmark} {spec.tier}{f' {words}' if words else ''} on {spec.backend}, "
             f"set {self.set_number} of {self.sets}, {number_text(spec, number, total)}"

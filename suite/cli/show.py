@@ -9,7 +9,7 @@ import typer
 
 from oildrop.suite.cli import options
 from oildrop.suite.cli.findings import print_findings
-from oildrop.suite.cli.headlines import arrivals
+from oildrop.suite.cli.headlines import arrivals, how_answered
 from oildrop.suite.cli.lazy import PlainCommand, make_app
 from oildrop.suite.cli.numbers import show_number, show_value
 from oildrop.suite.cli.output import outcome_text, print_document, print_table, screen
@@ -112,6 +112,8 @@ def _print_head(console: Console, layout: StoreLayout, row: RunRow) -> None:
     if spec.scenario is not None:
         probe = ", a probe of a search" if spec.kind == "probe" else ""
         console.print(f"requests arrive: {arrivals(spec)}{probe}")
+        if how_answered(spec):
+            console.print(f"requests are answered: {how_answered(spec)}")
     if spec.parent_run_id is not None:
         console.print(f"part of the search that began with run {spec.parent_run_id}")
     if spec.colocation is not None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from oildrop.suite.cli import options, parsing
+from oildrop.suite.cli.headlines import how_answered
 from oildrop.suite.cli.lazy import PlainCommand, make_app
 from oildrop.suite.cli.numbers import show_number
 from oildrop.suite.cli.options import option
@@ -30,6 +31,9 @@ COLUMNS = {
     "prefill": "engine_prefill_tokens_per_s", "decode": "engine_decode_tokens_per_s", "a stream": "decode_tokens_per_s",
     "output": "output_tokens_per_s", "TTFT p50": "ttft_s_p50", "TPOT p50": "tpot_s_p50",
 }  # fmt: skip
+MEANS = ("weights", "draft", "transfer", "prefix_cache")
+"""Settings of the engine that a cell's document names, null where none is set."""
+
 LEGEND = (
     "prefill: prompt tokens/s in the steps that read prompts, no waiting in it; decode: tokens/s of all streams in the "
     "steps that decode; a stream: one request's own tokens/s, median, other requests' prefill in it; output: tokens/s "
@@ -117,7 +121,7 @@ def _measure(planned: Sequence[Any], layout: StoreLayout, *, as_json: bool) -> i
     if as_json:
         print_document(sweep_document(layout, report.rows))
     else:
-        _print_report(layout, report)
+        print_report(layout, report)
     return exit_code(report)
 
 
@@ -141,6 +145,7 @@ def _cell_document(row: RunRow) -> dict[str, Any]:
         "prompt_tokens": cell.prompt_tokens,
         "output_tokens": cell.output_tokens,
         "batch": cell.batch,
+        **{name: row.spec.settings.get(f"execution.{name}") or None for name in MEANS},
         "run_id": row.run_id,
         "outcome": row.outcome,
         "reason": row.judgement.reason,
@@ -153,7 +158,8 @@ def _value(row: RunRow, name: str) -> float | int | None:
     return None if metric is None else metric.value
 
 
-def _print_report(layout: StoreLayout, report: ExecutionReport) -> None:
+def print_report(layout: StoreLayout, report: ExecutionReport) -> None:
+    """A line a cell, then why there is none of some, by the cell's name."""
     console = screen()
     headings = ("test", "batch", *COLUMNS, "outcome", "run")
     rows = [_line(row) for row in report.rows]
@@ -161,14 +167,16 @@ def _print_report(layout: StoreLayout, report: ExecutionReport) -> None:
     console.print("\n" + LEGEND)
     for row in report.rows:
         if row.outcome != "ok":
-            console.print(f"{row.run_id} {row.outcome}: {row.judgement.reason or 'no reason recorded'}")
+            why = row.judgement.reason or "no reason recorded"
+            console.print(f"{how_answered(row.spec)}: {row.outcome}, {why} (run {row.run_id})", markup=False)
     if report.cancelled:
         console.print("Stopped by hand: the cells that were left were not started.")
     console.print(f"\nThe store: {layout.root}\nNext: oildrop show last, or oildrop site build --out oildrop-page")
 
 
 def _line(row: RunRow) -> tuple[Any, ...]:
-    from oildrop.suite.sweep import cell_of
+    from oildrop.rules.tracks import track_of
+    from oildrop.suite.sweep import cell_of, means_of
 
     cell = cell_of(row.spec)
     numbers = [
@@ -177,7 +185,8 @@ def _line(row: RunRow) -> tuple[Any, ...]:
     ]
     if "pp" not in cell.test:  # What the one token of its prompt took is nobody's prefill.
         numbers[0] = "–"
-    return cell.test, str(cell.batch), *numbers, outcome_text(row.outcome), row.run_id
+    test = ", ".join(words for words in (cell.test, track_of(row.spec), means_of(row.spec.settings)) if words)
+    return test, str(cell.batch), *numbers, outcome_text(row.outcome), row.run_id
 
 
 def _text(value: float | int | None, factor: float, unit: str) -> str:

@@ -13,11 +13,11 @@ from oildrop.rules.errors import UsageError
 from oildrop.rules.records import Judgement, Metric
 from oildrop.suite.cli.headlines import what_came_of, what_was_run
 from oildrop.suite.cli.main import main
-from oildrop.suite.cli.progress import number_text
+from oildrop.suite.cli.progress import ended_line, number_text
 from oildrop.suite.cli.reports import searches_told, summary_sentence
 from oildrop.suite.cli.run import exit_code
 from oildrop.suite.cli.sides import sides_of
-from oildrop.suite.cli.sweep import sweep_document
+from oildrop.suite.cli.sweep import print_report, sweep_document
 from oildrop.suite.execute import ExecutionReport
 
 Capture = pytest.CaptureFixture[str]
@@ -42,6 +42,15 @@ def served(
     return RunRow(
         spec=made.spec, system=None, judgement=judgement, digest=made.digest, sealed=True, bundle_id=None, elapsed_s=9.0
     )
+
+
+def shape_of(prompt: tuple[int, int], output: tuple[int, int], *, depth: int = 0, slots: int = 8) -> dict[str, int]:
+    """Settings of the least and most tokens of prompts and answers."""
+    return {
+        "requests.prompt_tokens_min": prompt[0], "requests.prompt_tokens_max": prompt[1],
+        "requests.output_tokens_min": output[0], "requests.output_tokens_max": output[1],
+        "requests.depth_tokens": depth, "execution.slots": slots,
+    }  # fmt: skip
 
 
 def test_failed_requests_stand_beside_the_headline(row: RowFactory) -> None:
@@ -73,6 +82,64 @@ def test_a_probe_says_whether_its_rate_held(row: RowFactory) -> None:
 
 def test_concurrency_is_named_with_its_number(row: RowFactory) -> None:
     assert what_was_run(served(row, scenario="concurrency").spec).endswith("concurrency 8")
+
+
+@pytest.mark.parametrize(
+    ("scenario", "settings", "words"),
+    [
+        ("concurrency", {}, "concurrency 8"),
+        ("concurrency", shape_of((16, 16), (9, 9)), "concurrency 8, pp16 tg9, batch 8"),
+        ("concurrency", shape_of((16, 16), (9, 9), slots=16), "concurrency 8, pp16 tg9"),
+        ("concurrency", shape_of((8, 16), (9, 9)), "concurrency 8"),  # prompts of many lengths are no shape
+        ("offline", shape_of((1, 1), (9, 9), depth=32), "offline, tg8 @ d32, batch 8"),
+        ("server", shape_of((16, 16), (1, 1)), "server, pp16"),
+        (
+            "server",
+            {"execution.weights": "int8", "execution.draft": "small-one"},
+            "server, int8 weights, draft small-one",
+        ),
+        ("server", {"execution.weights": "as-trained", "execution.draft": "", "execution.transfer": "none"}, "server"),
+        ("server", {"execution.transfer": "shared-memory"}, "server, prefill elsewhere by shared-memory"),
+        (
+            "server",
+            {
+                "execution.prefix_cache": "on",
+                "execution.transfer": "tcp",
+                "execution.prefill_machine": "other",
+                "execution.prefill_backend": "torch-cuda",
+            },
+            "server, prefix cache, prefill on another machine (torch-cuda) by tcp",
+        ),
+    ],
+)
+def test_what_was_run_says_how_requests_were_answered(
+    row: RowFactory, scenario: str, settings: dict[str, Any], words: str
+) -> None:
+    run = served(row, scenario=scenario, settings=settings)
+    assert what_was_run(run.spec) == f"lm-generate nano torch-cpu {words}"
+
+
+def test_a_cell_is_named_on_its_line_with_its_place_in_the_sweep(row: RowFactory) -> None:
+    run = served(row, "oom", scenario="concurrency", settings=shape_of((16, 16), (9, 9), depth=32), reason="9 GiB")
+    line = ended_line(run, 1, 1, 3, 4).plain
+    assert "concurrency 8, pp16 tg9 @ d32, batch 8  set 3 of 4, run 1 of 1  9 GiB" in line
+    assert "set" not in ended_line(run, 1, 1).plain
+
+
+def test_the_table_of_a_sweep_names_cells_and_says_of_which_nothing_came(
+    row: RowFactory, tmp_path: Any, capsys: Capture
+) -> None:
+    from oildrop.results.layout import StoreLayout
+
+    deep = {**shape_of((16, 16), (9, 9), depth=32), "execution.draft": "small-one"}
+    rows = [
+        served(row, scenario="concurrency", settings=shape_of((1, 1), (9, 9)), run_id="fits"),
+        served(row, "oom", scenario="concurrency", settings=deep, run_id="deep", reason="9 GiB of 8 GiB"),
+    ]
+    print_report(StoreLayout(tmp_path), ExecutionReport(rows=rows, cancelled=False))
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines[1].startswith("tg8 8 –") and lines[2].startswith("pp16 tg9 @ d32, draft small-one 8 –")
+    assert "pp16 tg9 @ d32, batch 8, draft small-one: oom, 9 GiB of 8 GiB (run deep)" in lines
 
 
 def test_trainings_are_named_as_ever(row: RowFactory) -> None:
