@@ -59,8 +59,12 @@ def compare(
     if as_json:
         sides = {"a": _side_document(chosen_a, side_a), "b": _side_document(chosen_b, side_b)}
         expected = {"a": energies[0], "b": energies[1]}
-        found = {"comparisons": results, "scaling_efficiency": scaling, "expected_energy_to_success": expected}
-        found["transfer"] = {"a": transfers[0], "b": transfers[1]}
+        found: dict[str, Any] = {
+            "comparisons": results,
+            "scaling_efficiency": scaling,
+            "expected_energy_to_success": expected,
+            "transfer": {"a": transfers[0], "b": transfers[1]},
+        }
         print_document({"schema": "oildrop.comparison/1", "store": layout.root, **sides, **found})
         return
     _print_comparisons(results)

@@ -77,7 +77,7 @@ def traits_of(row: RunRow) -> dict[str, str]:
     """What may tell its configuration from another, in words."""
     spec = row.spec
     traits = {"benchmark": f"{spec.benchmark} {spec.tier}", "backend": spec.backend, "division": spec.division}
-    traits |= {key: f"{key} {setting_text(value)}" for key, value in spec.settings.items()}
+    traits |= {key: f"{key} {setting_text(value) or 'empty'}" for key, value in spec.settings.items()}
     if spec.rate_per_s is not None:
         traits["rate"] = f"{spec.rate_per_s:g} queries/s"
     if row.system is not None:

@@ -54,6 +54,15 @@ def test_sides_are_called_by_what_differs(rows: list[RunRow]) -> None:
     assert (a.label, b.label) == ("A (execution.dtype fp32)", "B (execution.dtype bf16)")
 
 
+def test_a_setting_without_a_value_is_called_empty(row: RowFactory) -> None:
+    chosen = [
+        row(run_id=str(k), settings={"execution.draft": draft}, set_id=f"set-{k}")
+        for k, draft in enumerate(("", "small"))
+    ]
+    a, b = sides_of(*chosen, chosen)
+    assert (a.label, b.label) == ("A (execution.draft empty)", "B (execution.draft small)")
+
+
 def test_two_runs_of_one_set_are_nothing_to_compare(rows: list[RunRow]) -> None:
     with pytest.raises(UsageError, match="same set"):
         sides_of(rows[0], rows[1], rows)
