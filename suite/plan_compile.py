@@ -10,7 +10,7 @@ from oildrop.harness.compile_child import ask_compiler
 from oildrop.harness.detect_software import installed_versions, missing_software, needs_of, own_requirements
 from oildrop.harness.meters.isolation import Answer
 from oildrop.rules.errors import OildropError, RulebookError, Unsupported, UsageError
-from oildrop.rules.formulas.memory import train_memory_bytes
+from oildrop.rules.formulas.memory import DecoderSize, train_memory_bytes
 from oildrop.rules.formulas.roofline import MFU_RANGE, Work, decoder_step_moved_bytes
 from oildrop.rules.reference import batch_key
 from oildrop.rules.rulebook import DevicePeaks, Rulebook
@@ -157,7 +157,7 @@ def _no_collectives(said: Mapping[str, Any]) -> dict[str, str]:
 
 def _moved_bytes(job: Job, mesh: Mesh) -> float | None:
     """Least traffic of a step on one chip; None for a model that has no formula of it."""
-    if job.size is None:
+    if not isinstance(job.size, DecoderSize):
         return None
     shards = mesh.data if mesh.sharded else 1
     tokens = job.batch // mesh.data * job.tokens_per_sample

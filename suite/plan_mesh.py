@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from oildrop.rules.errors import UsageError
-from oildrop.rules.formulas.memory import PRODUCT_BYTES, train_memory_bytes
+from oildrop.rules.formulas.memory import PRODUCT_BYTES, DecoderSize, train_memory_bytes
 from oildrop.suite.plan_sizes import Job, Place, divisors
 from oildrop.workloads.partition import Mesh, misfit
 
@@ -16,7 +16,7 @@ def estimated_bytes(job: Job, mesh: Mesh) -> float | None:
     The plan's formula over the samples of one chip of `data`, shared evenly along `model`; and beside it the scores of
     attention, which the JAX model does not fuse: a token, head and position once in fp32 and once as an operand.
     """
-    if job.size is None:
+    if not isinstance(job.size, DecoderSize):
         return None
     tokens = job.batch // mesh.data * job.tokens_per_sample
     shards = mesh.data if mesh.sharded else 1

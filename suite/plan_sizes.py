@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from oildrop.rules.errors import UsageError
-from oildrop.rules.formulas.flops_table import DECODER_SIZE, EVALUATED_SAMPLES, FLOPS_PER_TOKEN, TOKENS_PER_SAMPLE
+from oildrop.rules.formulas.flops_table import EVALUATED_SAMPLES, FLOPS_PER_TOKEN, TOKENS_PER_SAMPLE, TRAINED_SIZE
 from oildrop.rules.formulas.memory import DecoderSize, TrainMemory, train_memory_bytes
-from oildrop.rules.formulas.roofline import MFU_RANGE, Work, decoder_step_moved_bytes
+from oildrop.rules.formulas.memory_conv import ConvSize, conv_train_memory_bytes
+from oildrop.rules.formulas.roofline import MFU_RANGE, Work, train_step_moved_bytes
 from oildrop.rules.records import Scalar
 from oildrop.rules.reference import batch_in, batch_key
 from oildrop.rules.rulebook import Benchmark, DevicePeaks, Tier
@@ -57,7 +58,7 @@ class Job:
     tokens_per_sample: int
     flops_per_token: float
     evaluated_samples: int
-    size: DecoderSize | None
+    size: DecoderSize | ConvSize | None
 
     @property
     def dtype(self) -> str:
@@ -72,15 +73,21 @@ class Job:
         return int(self.settings["limit.cap_samples"])
 
     def memory(self, place: Place, *, batch: int | None = None, sharded: bool, recompute: bool = False) -> TrainMemory:
-        """Memory of one device at `batch` samples a step (the job's own). Only for a job that has a `size`."""
+        """Memory of one device at `batch` samples a step (the job's own). Only for a job that has a `size`.
+
+        Args:
+            recompute: Keep each layer's input alone; there is no formula of that for convolutions, which keep all.
+        """
         assert self.size is not None
-        samples = (batch or self.batch) // place.count
+        samples, shards = (batch or self.batch) // place.count, place.count if sharded else 1
+        if isinstance(self.size, ConvSize):
+            return conv_train_memory_bytes(self.size, images=samples, dtype=self.dtype, shards=shards)
         return train_memory_bytes(
             self.size,
             tokens=samples * self.tokens_per_sample,
             dtype=self.dtype,
             recompute=recompute,
-            shards=place.count if sharded else 1,
+            shards=shards,
         )
 
 
@@ -131,7 +138,7 @@ def job_of(benchmark: Benchmark, tier: Tier, settings: Mapping[str, Scalar]) -> 
         )
     if formula is None or formula not in FLOPS_PER_TOKEN or batch is None:
         raise UsageError(f"{benchmark.name} cannot be planned: its formula {formula!r} or its batch is not known")
-    size = DECODER_SIZE[formula](settings) if formula in DECODER_SIZE else None
+    size = TRAINED_SIZE[formula](settings) if formula in TRAINED_SIZE else None
     return Job(
         benchmark=benchmark,
         tier=tier,
@@ -233,7 +240,7 @@ def _moved_bytes(job: Job, place: Place, memory: Mapping[str, TrainMemory], layo
     if job.size is None or layout is None:
         return None
     shards = place.count if layout == "sharded" else 1
-    return decoder_step_moved_bytes(job.size, memory[layout], dtype=job.dtype, shards=shards)
+    return train_step_moved_bytes(job.size.parameters, memory[layout], dtype=job.dtype, shards=shards)
 
 
 def _times(job: Job, place: Place, counts: _Counts, missing: dict[str, str]) -> tuple[Times, ...]:

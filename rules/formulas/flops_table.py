@@ -104,7 +104,10 @@ SERVED_FLOPS: dict[str, Callable[[Mapping[str, Scalar], int, int], float]] = {
 }
 """Model FLOPs of answering a request of so many input and output tokens."""
 
-DECODER_SIZE: dict[str, Callable[[Mapping[str, Scalar]], DecoderSize]] = {"decoder_train/1": decoder_size}
+TRAINED_SIZE: dict[str, Callable[[Mapping[str, Scalar]], DecoderSize | ConvSize]] = {
+    "decoder_train/1": decoder_size,
+    "conv_train/1": conv_size,
+}
 """Sizes of the model, for those formulas whose memory is modelled."""
 
 TOKENS_PER_SAMPLE: dict[str, Callable[[Mapping[str, Scalar]], int]] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from oildrop.rules.errors import UsageError
@@ -88,9 +90,29 @@ def test_what_is_not_known_is_null_with_a_reason(rulebook: Rulebook) -> None:
 def test_a_benchmark_without_formula_of_memory_is_timed_by_its_flops(rulebook: Rulebook) -> None:
     images = rulebook.benchmarks["image-classify"]
     planned = job_of(images, images.tiers["nano"], resolve(images, "nano", "closed", {}).settings)
+    planned = dataclasses.replace(planned, size=None)
     sizes = sizes_of(planned, Place(part=part(fp32=1e12)), None)
     assert sizes.memory == {} and sizes.fits is None and "no formula of memory" in sizes.missing["memory"]
     assert sizes.times[0].step_s == pytest.approx(128 * planned.flops_per_token / 1e12)
+
+
+def test_images_are_planned_by_what_their_training_keeps(rulebook: Rulebook) -> None:
+    """74194 parameters; and of each image 10112 numbers of layers in fp32, by hand in the tests of the formula."""
+    images = rulebook.benchmarks["image-classify"]
+    planned = job_of(images, images.tiers["nano"], resolve(images, "nano", "closed", {}).settings)
+    sizes = sizes_of(planned, Place(part=part(fp32=1e15)), None)
+    kept = 128 * 4 * (10_112 + 96 + 3 * 10)
+    assert sizes.memory["replicated"].total == 20 * 74_194 + kept and sizes.fits
+    assert sizes.moved_bytes == 52 * 74_194 + 2 * kept
+
+
+def test_no_recomputing_is_advised_where_it_has_no_formula(rulebook: Rulebook) -> None:
+    images = rulebook.benchmarks["image-classify"]
+    planned = job_of(images, images.tiers["small"], resolve(images, "small", "closed", {}).settings)
+    total = sizes_of(planned, Place(part=None), None).memory["replicated"].total
+    tight = Place(part=part().model_copy(update={"memory_bytes": total}))  # nine tenths of it are usable
+    said = advice(planned, tight, sizes_of(planned, tight, None))
+    assert [sentence.partition(":")[0] for sentence in said] == ["fewer samples a step", "more devices"]
 
 
 def test_a_job_fits_up_to_nine_tenths_of_the_memory(rulebook: Rulebook) -> None:
