@@ -87,7 +87,7 @@ def _shares(layout: StoreLayout, row: RunRow) -> tuple[Metric, ...]:
 def _print_run(console: Console, layout: StoreLayout, row: RunRow) -> None:
     _print_head(console, layout, row)
     console.print()
-    _print_metrics(console, (*row.judgement.metrics, *_shares(layout, row)))
+    print_metrics(console, row, (*row.judgement.metrics, *_shares(layout, row)))
     if row.judgement.findings:
         console.print("\nFindings")
         print_findings(console, row.judgement.findings)
@@ -139,16 +139,31 @@ def _print_two(console: Console, layout: StoreLayout, part: Colocation) -> None:
         console.print(f"  {figure_sentence(figure)}", markup=False)
 
 
-def _print_metrics(console: Console, metrics: tuple[Metric, ...]) -> None:
-    """What has a value, then what has none and why."""
+def print_metrics(console: Console, row: RunRow, metrics: tuple[Metric, ...]) -> None:
+    """What has a value, then what has none and why; words in place of a table without a line."""
     known = [metric for metric in metrics if metric.value is not None]
     missing = [metric for metric in metrics if metric.value is None]
-    rows = [(_name(metric), _value(metric), metric.status, metric.formula) for metric in known]
-    print_table(console, ("metric", "value", "status", "formula"), rows, right="value", whole="metric")
+    if known:
+        rows = [(_name(metric), _value(metric), metric.status, metric.formula) for metric in known]
+        print_table(console, ("metric", "value", "status", "formula"), rows, right="value", whole="metric")
+    else:
+        console.print(_why_none(row, listed=bool(missing)), markup=False)
     if missing:
         console.print()
         reasons = [(_name(metric), f"{metric.status}: {metric.reason}", metric.formula) for metric in missing]
         print_table(console, ("metric without a value", "why", "formula"), reasons, whole="metric without a value")
+
+
+def _why_none(row: RunRow, *, listed: bool) -> str:
+    """Why no metric has a value: how the run ended, or that its judgement lists none at all."""
+    from oildrop.rules.outcomes import MEANINGS
+
+    if not listed:
+        return (
+            f"This run has no metrics: its judgement (version {row.judgement.judge_version}) lists none; "
+            f"`oildrop check {row.run_id}` judges it again."
+        )
+    return f"No metric has a value: the run is {row.outcome} ({MEANINGS[row.outcome].text})."
 
 
 def _name(metric: Metric) -> str:

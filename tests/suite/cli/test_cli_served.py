@@ -13,9 +13,11 @@ from oildrop.rules.errors import UsageError
 from oildrop.rules.records import Judgement, Metric
 from oildrop.suite.cli.headlines import what_came_of, what_was_run
 from oildrop.suite.cli.main import main
+from oildrop.suite.cli.output import screen
 from oildrop.suite.cli.progress import ended_line, number_text
 from oildrop.suite.cli.reports import searches_told, summary_sentence
 from oildrop.suite.cli.run import exit_code
+from oildrop.suite.cli.show import print_metrics
 from oildrop.suite.cli.sides import sides_of
 from oildrop.suite.cli.sweep import print_report, sweep_document
 from oildrop.suite.execute import ExecutionReport
@@ -238,3 +240,21 @@ def test_rates_that_were_given_are_configurations_of_their_own_and_never_ranked(
     a, b = sides_of(given[0], given[1], [*given, *found])
     assert (len(a.runs), len(b.runs)) == (1, 1)
     assert "5 queries/s" in a.label and "40 queries/s" in b.label
+
+
+def test_a_run_of_which_no_metric_has_a_value_says_so_and_why(tmp_path: Any, capsys: Capture) -> None:
+    place = ["--store", str(tmp_path)]
+    assert main(["run", "embed", "--tier", "smoke", "--backend", "jax-tpu", "--runs", "1", *place]) == 3
+    capsys.readouterr()
+    assert main(["show", "last", *place]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    said = shown.index("No metric has a value: the run is unsupported (cannot run here).")
+    assert shown[said - 1] == shown[said + 1] == "" and shown[said + 2].startswith("metric without a value")
+    assert not any(line.startswith("metric ") and "value" in line.split()[1:2] for line in shown)
+
+
+def test_a_judgement_that_lists_no_metric_says_so_and_what_to_do(row: RowFactory, capsys: Capture) -> None:
+    print_metrics(screen(), row(run_id="old"), ())
+    assert capsys.readouterr().out == (
+        "This run has no metrics: its judgement (version 1) lists none; `oildrop check old` judges it again.\n"
+    )
