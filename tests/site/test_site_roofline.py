@@ -92,6 +92,7 @@ def test_a_point_over_a_slope_is_drawn_and_the_words_say_how_that_can_be() -> No
     figure = str(roofline_figure(found))
     point = re.search(r'<circle class="front" cx="([\d.]+)%" cy="([\d.]+)%"', figure)
     assert point is not None and 0 < float(point[2]) < 100
+    assert f'<text x="{point[1]}%" y="{point[2]}%" class="e" dx="-9" dy="-.6em">this run' in figure  # off the slope
     assert "above the stated bandwidth's slope" in caption(found) and "200 %" in figure
     both = Roofline(intensity=10.0, flop_per_s=6e11, roofs=(BOTH, measured))
     assert "above the stated and the measured bandwidth" in caption(both)
