@@ -51,7 +51,6 @@ def vector_product(weight_OI: Tensor, x_I: Tensor) -> Tensor:
     return product
 
 
-@torch.library.impl(_OPERATORS, "vector_product", "CPU")
 def _product(weight_OI: Tensor, x_I: Tensor) -> Tensor:
     x_I = x_I.contiguous()
     y_O = x_I.new_empty(len(weight_OI))
@@ -60,9 +59,14 @@ def _product(weight_OI: Tensor, x_I: Tensor) -> Tensor:
     return y_O
 
 
-@torch.library.register_fake("oildrop::vector_product", lib=_OPERATORS)
-def _(weight_OI: Tensor, x_I: Tensor) -> Tensor:
+_OPERATORS.impl("vector_product", _product, "CPU")
+
+
+def _shape_alone(weight_OI: Tensor, x_I: Tensor) -> Tensor:
     return x_I.new_empty(len(weight_OI))
+
+
+torch.library.register_fake("oildrop::vector_product", _shape_alone, lib=_OPERATORS)
 
 
 @lru_cache(maxsize=1)
