@@ -13,6 +13,8 @@ from oildrop.suite.cli.options import option
 from oildrop.suite.cli.output import print_document, print_table, screen
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from rich.console import Console
 
     from oildrop.results.layout import StoreLayout
@@ -82,15 +84,23 @@ def colocate(
         "--division": None if division == "closed" else division,
         "--timeout": None if timeout is None else f"{timeout:g}", "--memory-limit": memory_limit,
     }  # fmt: skip
-    command = ["oildrop", "colocate", train, serve, "--pairs", "1"]
-    command += [word for key, value in chosen.items() if value is not None for word in (key, str(value))]
-    for key, words in (("--train-set", train_set), ("--serve-set", serve_set)):
-        command += [word for setting in words or () for word in (key, setting)]
+    command = _command(train, serve, chosen, {"--train-set": train_set, "--serve-set": serve_set})
     layout = store_layout(store)
     planned = plan_colocation(training, serving, layout, command, create=not dry_run)
     if dry_run:
         return _show_plan(planned, as_json=as_json)
     return _measure(planned, layout, as_json=as_json)
+
+
+def _command(
+    train: str, serve: str, chosen: Mapping[str, object], settings: Mapping[str, Sequence[str] | None]
+) -> list[str]:
+    """What repeats one pair: of the options those that were chosen, and each changed setting under its own."""
+    command = ["oildrop", "colocate", train, serve, "--pairs", "1"]
+    command += [word for key, value in chosen.items() if value is not None for word in (key, str(value))]
+    for key, words in settings.items():
+        command += [word for setting in words or () for word in (key, setting)]
+    return command
 
 
 def _show_plan(planned: ColocationPlan, *, as_json: bool) -> int:

@@ -52,7 +52,7 @@ def plan(
     from oildrop.suite.cli.plan_served import show_served
     from oildrop.suite.plan_compile import wanted
     from oildrop.suite.plan_served import served_sizes
-    from oildrop.suite.plan_sizes import job_of, sizes_of
+    from oildrop.suite.plan_sizes import job_of
 
     rulebook = load_rulebook()
     found = find_benchmark(rulebook, benchmark)
@@ -73,9 +73,18 @@ def plan(
         return
     if mesh is not None or timeout is not None:
         raise UsageError("--mesh and --timeout are for compiling; name a target too, such as --compile tpu:v5e-4")
-    place, why_none = _place(rulebook, device, devices)
     reference = rulebook.reference_of(benchmark, tier) if not resolved.changed else None
-    of_step = sizes_of(job, place, _median(reference.samples_to_target) if reference else None)
+    samples = _median(reference.samples_to_target) if reference else None
+    _show_sizes(header, job, samples, *_place(rulebook, device, devices), as_json=as_json)
+
+
+def _show_sizes(
+    header: dict[str, Any], job: Job, samples: float | None, place: Place, why_none: str | None, *, as_json: bool
+) -> None:
+    """A training's memory and least times on `place`; `samples` to the target, None where no reference knows them."""
+    from oildrop.suite.plan_sizes import sizes_of
+
+    of_step = sizes_of(job, place, samples)
     document = {"schema": "oildrop.plan-sizes/1", **header, **_document(job, place, of_step, why_none)}
     if as_json:
         print_document(document)
