@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from oildrop.workloads.lm_generate.quantised import GROUP, is_quantised, quantise
-from oildrop.workloads.lm_generate.vector_torch import takes, vector_product
 
 FEW_ROWS = 16
 """Up to here the kernels that read whole numbers are faster than making the matrix; measured on two x86 cores."""
@@ -145,9 +144,7 @@ def _(x_NI: Tensor, packed: Tensor, scale_zero_MO2: Tensor) -> Tensor:
 
 
 def _sums(weight_OI: Tensor, x_1I: Tensor) -> Tensor:
-    """fp32 [1, O]: of a large matrix by our own kernel, else in a form that Inductor turns into one loop over it."""
-    if takes(weight_OI):
-        return vector_product(weight_OI, made(x_1I).float()[0])[None]
+    """fp32 [1, O] in a form that Inductor turns into one loop over the matrix."""
     return (weight_OI.float() * made(x_1I).float()).sum(-1)[None]
 
 

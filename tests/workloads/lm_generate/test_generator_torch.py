@@ -20,7 +20,6 @@ from generator_contract import (
 )
 
 from oildrop.workloads.generator import Generator
-from oildrop.workloads.lm_generate import vector_torch
 from oildrop.workloads.lm_generate.model_torch import make_generator
 from oildrop.workloads.lm_generate.quantised import as_served
 from oildrop.workloads.lm_pretrain import reference
@@ -53,11 +52,9 @@ class TestTorchGenerator(GeneratorContract):
     @pytest.mark.usefixtures("inductor")
     @pytest.mark.timeout(400)
     @pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")  # Inductor's own
-    @pytest.mark.parametrize("least", [2**18, 1], ids=["loops", "our-products"])
     def test_compiled_graphs_say_the_same_and_are_not_made_again(
-        self, tiny_settings: dict[str, Any], case: Case, monkeypatch: pytest.MonkeyPatch, least: int
+        self, tiny_settings: dict[str, Any], case: Case
     ) -> None:
-        monkeypatch.setattr(vector_torch, "LEAST", least)
         compiled = built(tiny_settings | {"execution.compile": "inductor"})
         compiled.set_weights(case.weights)
         with torch._dynamo.config.patch(error_on_recompile=True):
@@ -76,9 +73,8 @@ class TestTorchGenerator(GeneratorContract):
     @pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")  # Inductor's own
     @pytest.mark.parametrize("scheme", ["int8", "int4"])
     def test_a_compiled_step_of_whole_numbers_takes_new_ones(
-        self, tiny_settings: dict[str, Any], case: Case, monkeypatch: pytest.MonkeyPatch, scheme: str
+        self, tiny_settings: dict[str, Any], case: Case, scheme: str
     ) -> None:
-        monkeypatch.setattr(vector_torch, "LEAST", 1)
         declared = {"execution.weights": scheme, "execution.dtype": "bf16", "execution.slots": 1}
         compiled = built(tiny_settings | declared | {"execution.compile": "inductor"})
         for weights in (reference.gate_weights(case.shape, 6, 0.2), case.weights):
