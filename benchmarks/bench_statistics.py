@@ -12,7 +12,8 @@ from table import Row
 
 from oildrop.results.collector import collector_paused
 from oildrop.rules.ranks import rank_intervals
-from oildrop.rules.summary import SetRun, summarise
+from oildrop.rules.set_runs import SetRun
+from oildrop.rules.summary import summarise
 
 RUNS, BOARDS, RUNS_EACH = 100_000, 20, 10
 REPEATS = 3

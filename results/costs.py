@@ -10,7 +10,7 @@ from oildrop.rules.costing import Attempt, Rates, Value, value_of
 from oildrop.rules.prices import Grid, Prices
 from oildrop.rules.records import RunSpec
 from oildrop.rules.rulebook import Rulebook
-from oildrop.rules.summary import is_counted
+from oildrop.rules.set_runs import is_counted
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,8 @@ from oildrop.rules.loading import load_rulebook
 from oildrop.rules.meter_words import REPLAYED
 from oildrop.rules.records import RunSpec
 from oildrop.rules.served import FAILED_REQUESTS
-from oildrop.rules.summary import SetRun, summarise
+from oildrop.rules.set_runs import SetRun
+from oildrop.rules.summary import summarise
 from oildrop.rules.tracks import track_of
 
 SCHEMA = "oildrop.runs/1"

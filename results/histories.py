@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from oildrop.results.document import set_runs
 from oildrop.results.rows import RunRow
 from oildrop.rules.history import History, Sitting, history_of
-from oildrop.rules.summary import SetRun
+from oildrop.rules.set_runs import SetRun
 
 
 @dataclass(frozen=True, kw_only=True)

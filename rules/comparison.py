@@ -15,9 +15,9 @@ from oildrop.rules.errors import UsageError
 from oildrop.rules.expected_energy import ExpectedEnergy, expected_energy
 from oildrop.rules.headline import headline_of
 from oildrop.rules.records import Kind
+from oildrop.rules.set_runs import is_counted
 from oildrop.rules.statistics import geometric_mean
 from oildrop.rules.statistics_two_sets import holm, paired_ratio, rank_sum_test, shows_no_scatter, welch_ratio
-from oildrop.rules.summary import is_counted
 from oildrop.rules.view_metrics import MEANINGS
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from oildrop.rules.change_points import change_points
 from oildrop.rules.records import Record
+from oildrop.rules.set_runs import SetRun, counted_of
 from oildrop.rules.statistics import geometric_mean
-from oildrop.rules.summary import SetRun, counted_of
 
 LEAST_SESSIONS = 8
 """Sessions from which a change can show at all: of seven, 2 in 35 orders look like a clean one in the middle."""

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from oildrop.rules.catalogue import CATALOGUE
 from oildrop.rules.rank_tests import ALPHA, BoolMatrix, Times, faster_by_rank
+from oildrop.rules.set_runs import SetRun, counted_of
 from oildrop.rules.statistics import EQUAL, t_quantile
 from oildrop.rules.statistics_two_sets import paired_ratio, rank_sum_test, shows_no_scatter
-from oildrop.rules.summary import SetRun, counted_of
 
 Matrix = NDArray[np.float64]
 Key = TypeVar("Key", bound=Hashable)

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from oildrop.results.rows import RunRow
 from oildrop.rules.catalogue import CATALOGUE
-from oildrop.rules.summary import NOT_COUNTED
+from oildrop.rules.set_runs import NOT_COUNTED
 from oildrop.site.pages import labels
 from oildrop.site.pages.addresses import page_name, system_address
 from oildrop.site.pages.axes import Axis, axis_over

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from oildrop.rules.history import LEAST_SESSIONS, Sitting, history_of
-from oildrop.rules.summary import SetRun
+from oildrop.rules.set_runs import SetRun
 
 
 def sitting(day, *values):

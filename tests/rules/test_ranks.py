@@ -16,7 +16,7 @@ from scipy import stats
 from oildrop.rules.comparison import Side, SideRun, compare
 from oildrop.rules.rank_tests import rank_z
 from oildrop.rules.ranks import rank_intervals as intervals_of
-from oildrop.rules.summary import SetRun
+from oildrop.rules.set_runs import SetRun
 
 
 def set_run(time_s, *, seed, system="s1", session="day1", benchmark="lm-pretrain", **fields):

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oildrop.rules.outcomes import MEANINGS
-from oildrop.rules.summary import NOT_COUNTED, SetRun, summarise
+from oildrop.rules.set_runs import NOT_COUNTED, SetRun
+from oildrop.rules.summary import summarise
 
 OK = SetRun(
     benchmark="lm-pretrain",
