@@ -45,7 +45,7 @@ CATALOGUE: dict[str, MetricMeaning] = {
         "made by `oildrop compare`.",
     ),
     "restarts": _M(
-        label="Restarts", unit="1", better="lower", kinds=TRAIN,
+        label="Restarts", unit="restarts", better="lower", kinds=TRAIN,
         text="How often the ranks were started again from a checkpoint after a crash; the clock ran on.",
     ),
     "final_quality": _M(

@@ -57,7 +57,7 @@ def test_what_only_the_worker_finds_ends_as_unsupported_in_its_words(tmp_path: P
     # Text in bytes needs the 256 bytes and a start token; the tier's language has 256 tokens.
     assert (run["outcome"], run["reason"]) == (
         "unsupported",
-        "the model has 256 tokens, text in bytes needs 257: make its vocabulary larger",
+        "the model has 256 tokens, text in bytes needs 257: set model.vocabulary to 257 or more",
     )
 
 
