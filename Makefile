@@ -41,7 +41,7 @@ bench: $(OILDROP)  ## run the default suite into ./oildrop-store and build the p
 	exit $$status
 
 test: lint  ## lint, then every test
-	$(BIN)/python -P -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -P -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: $(OILDROP)  ## ruff, mypy and the import floors
 	$(BIN)/ruff check .

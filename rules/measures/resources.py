@@ -43,7 +43,11 @@ def busy_metric(case: Case) -> Metric:
             "busy_fraction", "fewer than two samples between run_start and run_stop", formula=formula, scope="process"
         )
     (first_ns, first_s), (last_ns, last_s) = inside[0], inside[-1]
-    share = (last_s - first_s) / ((last_ns - first_ns) / 1e9 * system.cpu.usable_cores)
+    passed_s = (last_ns - first_ns) / 1e9
+    if last_s <= first_s:
+        reason = f"the count of the worker's processor time, kept in ticks, did not move in {passed_s:.3g} s of samples"
+        return absent("busy_fraction", reason, formula=formula, scope="process")
+    share = (last_s - first_s) / (passed_s * system.cpu.usable_cores)
     return present(
         "busy_fraction",
         share,

@@ -88,6 +88,17 @@ def test_busy_fraction_of_the_processor(toy_run: Any) -> None:
     assert metric.window_ns == (2 * SECOND, 4 * SECOND)
 
 
+def test_a_count_of_processor_time_that_did_not_move_is_no_idle_worker(toy_run: Any) -> None:
+    toy_run.series = (
+        Series(
+            meter="process", quantity="cpu_s", device="worker", scope="process",
+            t_ns=(2 * SECOND, 4 * SECOND), values=(1.0, 1.0),
+        ),
+    )  # fmt: skip
+    metric = judged(toy_run).headline("busy_fraction")
+    assert metric.value is None and "did not move in 2 s of samples" in str(metric.reason)
+
+
 def without_end(run: Any) -> None:
     run.drop(keys.RUN_STOP)
 

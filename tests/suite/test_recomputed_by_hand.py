@@ -15,7 +15,10 @@ import pytest
 from scipy import stats
 
 OILDROP = Path(sys.executable).with_name("oildrop")
-RUNS = 5
+RUNS = 2
+"""As few as have an interval: a run takes up to a minute on two slow cores."""
+
+pytestmark = pytest.mark.slow
 
 
 def time_to_target_s(bundle: Path, benchmark: str) -> float:

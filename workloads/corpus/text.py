@@ -107,7 +107,8 @@ def open_text(name: str, document_tokens: int, *, vocabulary: int, cache: Cache 
     """
     needed = TextShape(document_tokens=document_tokens).vocabulary
     if vocabulary < needed:
-        raise UsageError(f"the model has {vocabulary} tokens, text in bytes needs {needed}: set model.vocabulary to {needed} or more")
+        fix = f"set model.vocabulary to {needed} or more"
+        raise UsageError(f"the model has {vocabulary} tokens, text in bytes needs {needed}: {fix}")
     return TextSource(open_byte_store(find_manifest(name), cache), document_tokens)
 
 
