@@ -107,6 +107,8 @@ def _kinds(total: int, kinds: dict[str, int], formula: str) -> Iterator[Metric]:
     name = "memory_modelled_bytes"
     yield present(name, total, formula=formula, scope="device", status="modelled")
     for kind, size in kinds.items():
+        if not size:  # as copies for products of a run in fp32: there are none, and nothing is to be told of them
+            continue
         yield present(name, size, formula=formula, scope="device", status="modelled", dims={"kind": kind})
 
 
