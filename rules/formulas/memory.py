@@ -62,6 +62,22 @@ class TrainMemory:
     activations: int
     logits: int
 
+    @classmethod
+    def with_adamw(
+        cls, parameters: int, shards: int, *, product_copies: int, activations: int, logits: int
+    ) -> TrainMemory:
+        """Of a device that keeps the state of its part of `parameters`, which `shards` devices divide among them."""
+        state = FP32 * -(-parameters // shards)
+        return cls(
+            weights=state,
+            gradients=state,
+            moments=2 * state,
+            average=state,
+            product_copies=product_copies,
+            activations=activations,
+            logits=logits,
+        )
+
     @property
     def total(self) -> int:
         """All kinds together."""
@@ -99,16 +115,13 @@ def train_memory_bytes(
     whose terms are here those of this decoder; Dao et al., arXiv 2205.14135 (what fused attention keeps).
     """
     a = PRODUCT_BYTES[dtype]
-    state = FP32 * -(-size.parameters // shards)
     layer_token = layer_activation_bytes_per_token(size, dtype=dtype)
     kept = FP32 * size.width * size.layers + layer_token if recompute else layer_token * size.layers
     narrow_scores = a if a < FP32 else 0
     logits_token = (FP32 + a) * size.width + (narrow_scores + 3 * FP32) * size.vocabulary
-    return TrainMemory(
-        weights=state,
-        gradients=state,
-        moments=2 * state,
-        average=state,
+    return TrainMemory.with_adamw(
+        size.parameters,
+        shards,
         product_copies=_product_copies(size, a, shards),
         activations=tokens * kept,
         logits=tokens * logits_token,

@@ -88,13 +88,10 @@ def conv_train_memory_bytes(size: ConvSize, *, images: int, dtype: str, shards: 
     convolution, group norm (Wu and He, ECCV 2018, equation 7) and SiLU ask for.
     """
     a = PRODUCT_BYTES[dtype]
-    state = FP32 * -(-size.parameters // shards)
     narrow_scores = a if a < FP32 else 0
-    return TrainMemory(
-        weights=state,
-        gradients=state,
-        moments=2 * state,
-        average=state,
+    return TrainMemory.with_adamw(
+        size.parameters,
+        shards,
         product_copies=_product_copies(size, a, shards),
         activations=images * sum(_kept_bytes(layer, a, size.groups) for layer in size.layers()),
         logits=images * (a * size.channels[-1] + (narrow_scores + 3 * FP32) * size.class_count),
