@@ -6,7 +6,7 @@ import importlib.util
 import os
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +14,7 @@ from unittest import mock
 
 import pytest
 
+from oildrop.harness import presence
 from oildrop.results.layout import StoreLayout
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,6 +28,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests go first, so that at the end no process is left alone with one of them."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_presence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Runs within this process are announced to it alone: test files that run at once use the same run ids."""
+    with mock.patch.object(presence, "presence_folder", return_value=tmp_path_factory.mktemp("live")):
+        yield
 
 
 @pytest.fixture(scope="session")
