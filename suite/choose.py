@@ -63,25 +63,34 @@ class Answer:
     rates: dict[str, Rates]
 
 
-def answer(question: Question, rows: Sequence[RunRow], economics: Economics, rulebook: Rulebook) -> Answer:
-    """Choose among all configurations of `rows`, which come newest first, that are like the newest of a run alone.
+def answers(question: Question, rows: Sequence[RunRow], economics: Economics, rulebook: Rulebook) -> tuple[Answer, ...]:
+    """The best configuration of `rows`, which come newest first: one answer a scenario that has runs.
 
     Raises:
-        UsageError: No such runs, several tiers or scenarios, an unknown metric, or an objective against its direction.
+        UsageError: No such runs, several tiers, an unknown metric, or an objective against its direction.
     """
     fitting = [row for row in rows if row.spec.benchmark == question.benchmark and row.spec.kind not in NOT_CHOSEN]
     tier = _only("tier", question.tier, [row.spec.tier for row in fitting], question.benchmark)
     fitting = [row for row in fitting if row.spec.tier == tier]
-    place = f"{question.benchmark} {tier}"
-    scenario = _only("scenario", question.scenario, [row.spec.scenario or "" for row in fitting], place)
-    fitting = [row for row in fitting if (row.spec.scenario or "") == scenario]
-    groups = _configurations(fitting)
+    known = sorted({row.spec.scenario or "" for row in fitting})
+    if question.scenario is not None:
+        known = [_only("scenario", question.scenario, known, f"{question.benchmark} {tier}")]
+    return tuple(
+        _answer(question, [row for row in fitting if (row.spec.scenario or "") == scenario], economics, rulebook)
+        for scenario in known
+    )
+
+
+def _answer(question: Question, rows: Sequence[RunRow], economics: Economics, rulebook: Rulebook) -> Answer:
+    """Choose among all configurations of one scenario that are like the newest of a run alone."""
+    tier, scenario = rows[0].spec.tier, rows[0].spec.scenario
+    groups = _configurations(rows)
     newest = next((group for group in groups if group[0].spec.beside_run_id is None), groups[0])
     likeness = _likeness(newest)
     alike = [group for group in groups if _likeness(group) == likeness]
     kind = newest[0].spec.kind
     attempts = [attempt for group in alike for attempt in attempts_of(group)]
-    cost = cost_metric(kind, scenario or None, attempts)
+    cost = cost_metric(kind, scenario, attempts)
     objective = _metric(question.objective, cost, kind)
     constraints = tuple(_constraint(text, sense, cost, kind) for text, sense in question.bounds)
     check_objective(objective, question.sense)
@@ -93,7 +102,7 @@ def answer(question: Question, rows: Sequence[RunRow], economics: Economics, rul
     unlike = [_unlike(group, labels[group[0].run_id], likeness) for group in groups if _likeness(group) != likeness]
     return Answer(
         tier=tier,
-        scenario=scenario or None,
+        scenario=scenario,
         objective=objective,
         constraints=constraints,
         choice=choice.model_copy(update={"left_out": (*choice.left_out, *unlike)}),

@@ -37,9 +37,7 @@ MOST_LEFT_OUT = 20
 def choose(
     benchmark: Annotated[str, typer.Argument(metavar="BENCHMARK")],
     tier: Annotated[str | None, options.option("--tier", "TIER", "Which tier (the one that has runs).")] = None,
-    scenario: Annotated[
-        str | None, options.option("--scenario", "S", "Which scenario (the one that has runs).")
-    ] = None,
+    scenario: Annotated[str | None, options.option("--scenario", "S", "Which scenario (each that has runs).")] = None,
     most: Annotated[list[str] | None, options.option("--max", "M=V", "Metric M is V at most (repeatable).")] = None,
     least: Annotated[list[str] | None, options.option("--min", "M=V", "Metric M is V at least (repeatable).")] = None,
     minimize: Annotated[str | None, options.option("--minimize", "M", "The least of metric M, or of cost.")] = None,
@@ -57,7 +55,7 @@ def choose(
     from oildrop.results.layout import store_layout
     from oildrop.results.views import list_runs
     from oildrop.rules.loading import load_rulebook
-    from oildrop.suite.choose import Question, answer
+    from oildrop.suite.choose import Question, answers
     from oildrop.suite.cli.runs import check_benchmark
 
     objective, sense = _objective(minimize, maximize)
@@ -76,12 +74,14 @@ def choose(
         objective=objective,
         sense=sense,
     )
-    found = answer(question, rows, economics, load_rulebook())
+    found = answers(question, rows, economics, load_rulebook())
     if as_json:
-        print_document({"schema": "oildrop.choose/1", "store": layout.root, **_document(question.benchmark, found)}
-                       | {"pricing": pricing_document(economics)})  # fmt: skip
+        told = [_document(benchmark, each) for each in found]
+        head = {"schema": "oildrop.choose/1", "store": layout.root, "pricing": pricing_document(economics)}
+        print_document({**head, "answers": told})
         return
-    _print(screen(), found, economics)
+    for number, each in enumerate(found):
+        _print(screen(), each, economics, several=len(found) > 1, first=number == 0)
 
 
 def _objective(minimize: str | None, maximize: str | None) -> tuple[str, Any]:
@@ -122,9 +122,11 @@ def _document(benchmark: str, found: Answer) -> dict[str, Any]:
     }
 
 
-def _print(console: Console, found: Answer, economics: Economics) -> None:
+def _print(console: Console, found: Answer, economics: Economics, *, several: bool, first: bool) -> None:
     choice = found.choice
-    console.print(f"{choice.sentence}.")
+    if not first:
+        console.print()
+    console.print(f"Scenario {found.scenario}: {choice.sentence}." if several else f"{choice.sentence}.")
     if choice.entries:
         names = list(dict.fromkeys([found.objective, *(each.metric for each in found.constraints), "success_rate"]))
         console.print()

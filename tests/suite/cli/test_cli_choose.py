@@ -24,12 +24,15 @@ Capture = pytest.CaptureFixture[str]
 NOISE = (1.0, 1.03, 0.98, 1.01, 0.99)
 
 
-def configuration(row: Callable[..., RunRow], name: str, times: list[float | None], **fields: Any) -> list[RunRow]:
+def configuration(
+    row: Callable[..., RunRow], name: str, times: list[float | None], scenario: str | None = None, **fields: Any
+) -> list[RunRow]:
     """Runs of one workload; `None` for a crash."""
+    settings = {"execution.dtype": name} | ({} if scenario is None else {"scenario.name": scenario})
     return [
         row(
             "ok" if time_s else "crash", time_s=time_s, run_id=f"{name}-{k}", seed=k, workload_id=name[0] * 16,
-            settings={"execution.dtype": name}, **fields,
+            settings=settings, **fields,
         )
         for k, time_s in enumerate(times)
     ]  # fmt: skip
@@ -55,7 +58,34 @@ def ask(capsys: Capture, *words: str) -> dict[str, Any]:
     code = main(["choose", "lm-pretrain", *words, "--json"])
     document: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert code == (2 if "error" in document else 0)
+    if "answers" in document:
+        [answer] = document.pop("answers")
+        document |= answer
     return document
+
+
+def test_each_scenario_has_an_answer_of_its_own(
+    row: Callable[..., RunRow], listed: list[RunRow], capsys: Capture
+) -> None:
+    """Server is fastest in bf16 and offline in fp32; one table for both would compare unlike things."""
+    seconds = {"offline": {"bf16": 8.0, "fp32": 4.0}, "server": {"bf16": 10.0, "fp32": 20.0}}
+    for scenario, of_dtype in seconds.items():
+        for dtype, time_s in of_dtype.items():
+            times: list[float | None] = [time_s * k for k in NOISE]
+            listed += configuration(row, f"{dtype}-{scenario}", times, benchmark="lm-generate", scenario=scenario)
+    words = ["choose", "lm-generate", "--minimize", "time_to_target_s"]
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["answers"]
+    assert {each["scenario"]: each["winner"] for each in found} == {
+        "offline": "fp32-offline-0",
+        "server": "bf16-server-0",
+    }
+    assert [len(each["entries"]) for each in found] == [2, 2]
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    assert shown.index("Scenario offline: ") < shown.index("Scenario server: ")
+    assert main([*words, "--scenario", "server"]) == 0
+    assert "Scenario" not in capsys.readouterr().out
 
 
 def test_the_document_holds_the_whole_answer(listed: list[RunRow], capsys: Capture) -> None:
