@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from oildrop.workloads.engine import Weights
-from oildrop.workloads.lm_generate.products_torch import Product, made, product_of
+from oildrop.workloads.lm_generate.blocks_torch import made
+from oildrop.workloads.lm_generate.products_torch import Product, product_of
 from oildrop.workloads.lm_pretrain.reference import ModelShape, rotary_angles
 
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
@@ -40,9 +41,15 @@ class _Layer:
 
 
 class Decoder:
-    """Weights as they are served, zero until they are loaded, and the graphs over them."""
+    """Weights as they are served, zero until they are loaded, and the graphs over them.
 
-    def __init__(self, shape: ModelShape, scheme: str, dtype: torch.dtype, device: torch.device) -> None:
+    Args:
+        blocks: Keep the matrices a second time as compiled graphs of one row on a processor read them.
+    """
+
+    def __init__(
+        self, shape: ModelShape, scheme: str, dtype: torch.dtype, device: torch.device, *, blocks: bool
+    ) -> None:
         self._shape, self._dtype = shape, dtype
         self._vectors = {
             name: torch.zeros(size, device=device)
@@ -50,7 +57,7 @@ class Decoder:
             if len(size) == 1 or name == "embedding_VW"
         }
         self._products = {
-            name: product_of(name, size, scheme, dtype, device)
+            name: product_of(name, size, scheme, dtype, device, blocks=blocks)
             for name, size in shape.tensors().items()
             if name not in self._vectors
         }
@@ -70,6 +77,7 @@ class Decoder:
         angle_TD = torch.from_numpy(rotary_angles(shape))
         cos_TD2 = torch.stack((angle_TD.cos(), angle_TD.cos()), dim=-1)
         sin_TD2 = torch.stack((-angle_TD.sin(), angle_TD.sin()), dim=-1)
+        self._number_L1 = torch.arange(shape.layers, device=device)[:, None]
         self._turn_2T1D2 = torch.stack((cos_TD2, sin_TD2)).float()[:, :, None].to(device)
 
     def load(self, weights: Weights) -> None:
@@ -141,8 +149,8 @@ class Decoder:
 
         return self.score(self._through(tokens_R, self._turn_2T1D2[:, positions_R], attend))
 
-    def say_alone(self, token_1: Tensor, position_1: Tensor, cache_L2KTD: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits [1, V] after one more token in one row, and its keys and values [L, 2, K, D].
+    def say_alone(self, token_1: Tensor, position_1: Tensor, cache_L2KTD: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Logits [1, V] after one more token in one row, and of each layer its keys and values [2, K, D].
 
         It writes nothing, and is made of sums of products, which a compiler fuses.
 
@@ -153,10 +161,9 @@ class Decoder:
         turn_21D2 = self._turn_2T1D2[:, position_1]
         x_1W, new_2KD = F.embedding(token_1, self._embedding_VW), []
         for i, layer in enumerate(self._layers):
-            number_1 = torch.full((1,), i, device=token_1.device)
-            x_1W, new = self._layer_alone(layer, number_1, x_1W, turn_21D2, cache_L2KTD, unseen_T)
+            x_1W, new = self._layer_alone(layer, self._number_L1[i], x_1W, turn_21D2, cache_L2KTD, unseen_T)
             new_2KD.append(new)
-        return self.score(x_1W), torch.stack(new_2KD)
+        return self.score(x_1W), new_2KD
 
     @torch.compiler.nested_compile_region
     def _layer_alone(

@@ -53,13 +53,15 @@ class TorchGenerator:
         sizes = (shape.layers, 2, self._slots, shape.key_value_heads, room, shape.head_width)
         cache = torch.zeros(sizes, dtype=self._dtype, device=self._handle)
         self._cache_L2RKTD = cache[..., : shape.positions, :]
-        self._decoder = Decoder(shape, str(self._settings["execution.weights"]), self._dtype, self._handle)
+        alone = self._compiled and self._handle.type == "cpu"
+        scheme = str(self._settings["execution.weights"])
+        self._decoder = Decoder(shape, scheme, self._dtype, self._handle, blocks=alone)
         self._say = self._decoder.say
         self._one_row = None
         if self._compiled:
             require_compiler()
             self._say = in_own_graphs(self._say, dynamic=False)
-            if self._handle.type == "cpu":
+            if alone:
                 self._one_row = OneRow(self._decoder, self._cache_L2RKTD)
         self._run_every_graph()
 

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from oildrop.workloads.lm_generate.blocks_torch import Blocks, ByteBlocks
 from oildrop.workloads.lm_generate.quantised import GROUP, is_quantised, quantise
 
 FEW_ROWS = 16
@@ -38,14 +39,19 @@ class Product(Protocol):
 
 
 def product_of(
-    name: str, size: tuple[int, ...], scheme: str, dtype: torch.dtype, device: torch.device
+    name: str, size: tuple[int, ...], scheme: str, dtype: torch.dtype, device: torch.device, *, blocks: bool
 ) -> Dense | Int8 | Int4 | Int4Packed:
-    """The product with the matrix of canonical name `name` and shape `size`, its weights zero."""
+    """The product with the matrix of canonical name `name` and shape `size`, its weights zero.
+
+    Args:
+        blocks: Keep the matrix a second time as graphs of one row on a processor read it, but for int4.
+    """
     if not is_quantised(name, scheme):
-        return Dense(size, dtype, device)
+        return Dense(size, dtype, device, Blocks(size, dtype) if blocks else None)
     packed = device.type == "cpu" and dtype == torch.bfloat16
     if scheme == "int8" or size[1] % GROUP:
-        return Int8(size, scheme, dtype, device, packed=packed and size[1] % PACKED_INPUTS == 0)
+        packed = packed and size[1] % PACKED_INPUTS == 0
+        return Int8(size, scheme, dtype, device, ByteBlocks(size) if blocks else None, packed=packed)
     if packed and size[0] % PACKED_OUTPUTS == 0:
         return Int4Packed(size)
     return Int4(size, dtype, device)
@@ -54,20 +60,26 @@ def product_of(
 class Dense:
     """As it is, in the compute dtype."""
 
-    def __init__(self, size: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> None:
-        self._weight_OI = torch.zeros(size, dtype=dtype, device=device)
+    def __init__(self, size: tuple[int, ...], dtype: torch.dtype, device: torch.device, blocks: Blocks | None) -> None:
+        self._weight_OI, self._blocks = torch.zeros(size, dtype=dtype, device=device), blocks
         self._as_vector = device.type == "cpu"
+        self._fewest, self._most = _rows_turned(dtype, device)
 
     def load(self, weight_OI: NDArray[np.float32]) -> None:
         """Cast."""
         self._weight_OI.copy_(torch.tensor(weight_OI))
+        if self._blocks is not None:
+            self._blocks.load(self._weight_OI)
 
     def __call__(self, x_NI: Tensor) -> Tensor:
-        """One row goes to a processor's kernel for vectors: of bf16 it reads twice as fast on x86."""
-        if len(x_NI) == 1 and self._as_vector:
-            if torch.compiler.is_compiling():
-                return _sums(self._weight_OI, x_NI).to(x_NI.dtype)
+        """On a processor one row goes to the kernel for vectors: of bf16 it reads twice as fast on x86."""
+        rows = len(x_NI)
+        if self._blocks is not None and rows == 1 and torch.compiler.is_compiling():
+            return self._blocks.sums(x_NI).to(x_NI.dtype)
+        if rows == 1 and self._as_vector:
             return torch.mv(self._weight_OI, x_NI[0])[None]
+        if self._fewest <= rows <= self._most:
+            return torch.mm(self._weight_OI.float(), x_NI.float().t()).t().to(x_NI.dtype).contiguous()
         return F.linear(x_NI, self._weight_OI)
 
 
@@ -75,9 +87,16 @@ class Int8:
     """One scale a row of the matrix."""
 
     def __init__(
-        self, size: tuple[int, ...], scheme: str, dtype: torch.dtype, device: torch.device, *, packed: bool
+        self,
+        size: tuple[int, ...],
+        scheme: str,
+        dtype: torch.dtype,
+        device: torch.device,
+        blocks: ByteBlocks | None,
+        *,
+        packed: bool,
     ) -> None:
-        self._scheme, self._packed = scheme, packed
+        self._scheme, self._blocks, self._packed = scheme, blocks, packed
         self._q_OI = torch.zeros(size, dtype=torch.int8, device=device)
         self._scale_O = torch.zeros(size[0], dtype=dtype, device=device)
 
@@ -86,11 +105,13 @@ class Int8:
         found = quantise(weight_OI, self._scheme)
         self._q_OI.copy_(torch.from_numpy(found.q_OI))
         self._scale_O.copy_(torch.from_numpy(found.scale_ON[:, 0]))
+        if self._blocks is not None:
+            self._blocks.load(self._q_OI)
 
     def __call__(self, x_NI: Tensor) -> Tensor:
         """Few rows through PyTorch's own kernel, where it has one."""
-        if len(x_NI) == 1 and x_NI.device.type == "cpu" and torch.compiler.is_compiling():
-            return (_sums(self._q_OI, x_NI) * self._scale_O.float()).to(x_NI.dtype)
+        if len(x_NI) == 1 and self._blocks is not None and torch.compiler.is_compiling():
+            return (self._blocks.sums(x_NI) * self._scale_O.float()).to(x_NI.dtype)
         if self._packed and len(x_NI) <= FEW_ROWS:
             return torch.ops.aten._weight_int8pack_mm(x_NI, self._q_OI, self._scale_O)
         return F.linear(x_NI, self._q_OI.to(x_NI.dtype)) * self._scale_O
@@ -143,17 +164,17 @@ def _(x_NI: Tensor, packed: Tensor, scale_zero_MO2: Tensor) -> Tensor:
     return x_NI.new_empty(x_NI.shape[0], scale_zero_MO2.shape[1])
 
 
-def _sums(weight_OI: Tensor, x_1I: Tensor) -> Tensor:
-    """fp32 [1, O] in a form that Inductor turns into one loop over the matrix."""
-    return (weight_OI.float() * made(x_1I).float()).sum(-1)[None]
+def _rows_turned(dtype: torch.dtype, device: torch.device) -> tuple[int, int]:
+    """The fewest and the most rows of which the matrix times them, in fp32, is faster than they times the matrix.
 
-
-def made(x: Tensor) -> Tensor:
-    """`x`; in a compiled graph as a tensor in memory, where Inductor would else work it out anew at every use.
-
-    A view by strides is what it makes a tensor for.
+    Measured on two x86 cores without AVX-512; bf16 is cast for it, unless the processor multiplies that by itself.
     """
-    return torch.as_strided(x, x.shape, x.stride()) if torch.compiler.is_compiling() else x
+    if device.type != "cpu":
+        return 0, 0
+    if dtype == torch.float32:
+        return 2, 256
+    by_itself = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return (0, 0) if by_itself else (4, 4096)
 
 
 def _packed(q_OI: NDArray[np.int8]) -> Tensor:
