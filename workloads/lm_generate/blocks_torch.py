@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 REGISTER_BYTES = 32
-"""Of AVX2. A wider register takes two inputs' outputs at once."""
+"""Of AVX2, where this was measured."""
 
 BYTES = 4
 """A word of 32 bits holds the whole numbers of so many inputs."""
