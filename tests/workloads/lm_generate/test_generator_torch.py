@@ -20,6 +20,7 @@ from generator_contract import (
 )
 
 from oildrop.workloads.generator import Generator
+from oildrop.workloads.lm_generate import one_row_torch
 from oildrop.workloads.lm_generate.model_torch import make_generator
 from oildrop.workloads.lm_generate.quantised import as_served
 from oildrop.workloads.lm_pretrain import reference
@@ -53,9 +54,18 @@ class TestTorchGenerator(GeneratorContract):
     @pytest.mark.timeout(400)
     @pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")  # Inductor's own
     def test_compiled_graphs_say_the_same_and_are_not_made_again(
-        self, tiny_settings: dict[str, Any], case: Case
+        self, tiny_settings: dict[str, Any], case: Case, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        looked_at, arguments_alone = set(), one_row_torch._arguments_alone
+
+        def recorded(guards: list[Any]) -> list[bool]:
+            kept = arguments_alone(guards)
+            looked_at.update(guard.name for guard, keep in zip(guards, kept, strict=True) if keep)
+            return kept
+
+        monkeypatch.setattr(one_row_torch, "_arguments_alone", recorded)
         compiled = built(tiny_settings | {"execution.compile": "inductor"})
+        assert looked_at == {"", "token_1", "position_1", "cache_L2KTD"}  # and at no tensor of the weights
         compiled.set_weights(case.weights)
         with torch._dynamo.config.patch(error_on_recompile=True):
             for slots, lengths in (([1, 3], [4, 9]), ([2], [1]), ([3], [15]), ([0, 2], [2, 2])):
